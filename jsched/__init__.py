@@ -1,0 +1,71 @@
+"""jsched: run a command on a Linux host, follow all it prints, know how it ended.
+
+The names below are the library; `jsched.client` is the same from afar. Names are loaded
+when they are first used, because the client and the launcher must not pay for the engine.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsched.config import Config
+    from jsched.engine import Engine
+    from jsched.errors import JschedError
+    from jsched.job import (
+        Exited,
+        FailedStep,
+        Job,
+        JobFilter,
+        JobPage,
+        JobSpec,
+        Lost,
+        Outcome,
+        Reason,
+        Signaled,
+        StopResult,
+        Usage,
+    )
+    from jsched.output.follower import Chunk, Follower
+    from jsched.state import JobState
+
+__all__ = [
+    "Chunk",
+    "Config",
+    "Engine",
+    "Exited",
+    "FailedStep",
+    "Follower",
+    "Job",
+    "JobFilter",
+    "JobPage",
+    "JobSpec",
+    "JobState",
+    "JschedError",
+    "Lost",
+    "Outcome",
+    "Reason",
+    "Signaled",
+    "StopResult",
+    "Usage",
+]
+
+_HOMES = {
+    "Chunk": "jsched.output.follower",
+    "Config": "jsched.config",
+    "Engine": "jsched.engine",
+    "Follower": "jsched.output.follower",
+    "JobState": "jsched.state",
+    "JschedError": "jsched.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'jsched' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES.get(name, "jsched.job")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,175 @@
+"""The server's configuration: one frozen value, read once from flags, environment and TOML."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jsched.errors import InvalidArgument
+
+CONFIG_VARIABLE = "JSCHED_SERVER_CONFIG"
+SYSTEM_CONFIG = Path("/etc/jsched/jsched.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that the engine and the server need to know.
+
+    Paths are absolute. `log_group` is a group's name or number that log files get (None:
+    the server's own group). Times are seconds, sizes bytes.
+    """
+
+    data_dir: Path
+    log_dir: Path
+    certs_dir: Path | None = None
+    listen: str = "127.0.0.1:50051"
+    log_group: str | None = None
+    chunk_size: int = 256 * 1024
+    max_message_size: int = 4 * 1024 * 1024
+    max_streams_per_connection: int = 2048
+    handshake_timeout: float = 10.0
+    drain_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("data_dir", "log_dir", "certs_dir"):
+            path = getattr(self, name)
+            if path is not None:
+                object.__setattr__(self, name, Path(path).expanduser().absolute())
+        split_address(self.listen)
+        for name in ("chunk_size", "max_message_size", "max_streams_per_connection"):
+            _check_positive(name, getattr(self, name))
+        if self.chunk_size > 2 * 1024 * 1024:
+            raise InvalidArgument("chunk_size is more than 2 MiB, and clients accept messages of 4 MiB")
+        _check_positive("handshake_timeout", self.handshake_timeout)
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.data_dir / "state.db"
+
+    @property
+    def exits_dir(self) -> Path:
+        """Where monitors leave exit records."""
+        return self.data_dir / "exits"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where monitors say that they run."""
+        return self.data_dir / "runs"
+
+    @property
+    def stops_dir(self) -> Path:
+        """Where the server leaves stop requests for monitors."""
+        return self.data_dir / "stops"
+
+    @property
+    def audit_log(self) -> Path:
+        """The audit trail, one JSON line an RPC."""
+        return self.data_dir / "audit.jsonl"
+
+    def log_path(self, job_id: str) -> Path:
+        """The log file of a job."""
+        return self.log_dir / f"{job_id}.log"
+
+
+def load(
+    flags: Mapping[str, Any], *, config_file: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Config:
+    """Return the configuration: a flag wins over a variable, a variable over the file, the file over defaults.
+
+    `flags` holds Config's fields by name, None for a flag that was not given. Raises
+    InvalidArgument naming the file or variable and the key.
+    """
+    path = config_file or environ.get(CONFIG_VARIABLE)
+    values = _defaults(environ)
+    if path:
+        values |= _from_file(Path(path))
+    elif SYSTEM_CONFIG.exists():
+        values |= _from_file(SYSTEM_CONFIG)
+    values |= _from_environment(environ)
+    values |= {name: value for name, value in flags.items() if value is not None}
+    return Config(**values)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split HOST:PORT (an IPv6 host in brackets), raising InvalidArgument for anything else."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise InvalidArgument(
+            f"{address!r} is not an address", obj="listen", hint="give HOST:PORT, such as 127.0.0.1:50051"
+        )
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _defaults(environ: Mapping[str, str]) -> dict[str, Any]:
+    if os.geteuid() == 0:
+        return {
+            "data_dir": Path("/var/lib/jsched"),
+            "log_dir": Path("/var/log/jsched"),
+            "certs_dir": Path("/etc/jsched/certs"),
+        }
+    home = Path(environ.get("HOME") or "~").expanduser()
+    state = Path(environ.get("XDG_STATE_HOME") or home / ".local/state") / "jsched"
+    settings = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "jsched"
+    return {"data_dir": state, "log_dir": state / "logs", "certs_dir": settings / "certs"}
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "data_dir": Path,
+    "log_dir": Path,
+    "certs_dir": Path,
+    "listen": str,
+    "log_group": str,
+    "chunk_size": int,
+    "max_message_size": int,
+    "max_streams_per_connection": int,
+    "handshake_timeout": float,
+    "drain_timeout": float,
+}
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InvalidArgument(f"config file {path}: {error.strerror}", obj=str(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"config file {path} is not TOML: {error}", obj=str(path)) from None
+    known = {field.name for field in fields(Config)}
+    for name in content:
+        if name not in known:
+            raise InvalidArgument(
+                f"config file {path}: unknown key {name!r}", obj=str(path), hint=f"known are {', '.join(sorted(known))}"
+            )
+    values = {name: _convert(f"config file {path}: {name}", name, value) for name, value in content.items()}
+    for name in ("data_dir", "log_dir", "certs_dir"):
+        if name in values:
+            values[name] = path.absolute().parent / values[name].expanduser()
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    variables = {
+        f"JSCHED_{name.removesuffix('_dir').upper() if name == 'certs_dir' else name.upper()}": name for name in _KINDS
+    }
+    return {
+        name: _convert(f"variable {variable}", name, environ[variable])
+        for variable, name in variables.items()
+        if environ.get(variable)
+    }
+
+
+def _convert(where: str, name: str, value: Any) -> Any:
+    try:
+        return _KINDS[name](value)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"{where} is {value!r}, not a {_KINDS[name].__name__}", obj=name) from None
+
+
+def _check_positive(name: str, value: float) -> None:
+    if value <= 0:
+        raise InvalidArgument(f"{name} is {value}, not more than 0", obj=name)

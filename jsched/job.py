@@ -1,0 +1,246 @@
+"""The values of the domain: what a job is asked to be, what it is, and how it ended."""
+
+from __future__ import annotations
+
+import enum
+import re
+import signal as signals
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from jsched.errors import InvalidArgument
+from jsched.state import JobState
+
+DEFAULT_GRACE = 10.0
+MAX_SECONDS = 10 * 365 * 86400.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_LOOKS_LIKE_AN_ID = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]*")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
+_MAX_LABELS = 64
+_MAX_LABEL_VALUE = 256
+JOB_ID_VARIABLE = "JSCHED_JOB_ID"
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What the caller asks for; checked when it is made.
+
+    `argv` is an argument vector, never a shell line. `timeout` and `grace` are seconds;
+    no timeout means no time limit. `workdir` is an absolute path, or None for the home
+    directory of the job's user. Raises InvalidArgument naming the field.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    workdir: str | None = None
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    timeout: float | None = None
+    grace: float = DEFAULT_GRACE
+
+    def __post_init__(self) -> None:
+        if isinstance(self.argv, str):
+            raise InvalidArgument("argv is a list of strings, not one string", obj="argv")
+        object.__setattr__(self, "argv", tuple(self.argv))
+        object.__setattr__(self, "env", MappingProxyType(dict(self.env)))
+        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
+        _check_argv(self.argv)
+        _check_env(self.env)
+        _check_workdir(self.workdir)
+        _check_name(self.name)
+        _check_labels(self.labels)
+        if self.timeout is not None:
+            check_seconds("timeout", self.timeout)
+            if self.timeout == 0:
+                raise InvalidArgument("timeout is 0 seconds", obj="timeout", hint="leave it out for no time limit")
+        check_seconds("grace", self.grace)
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The command ended by itself with an exit code from 0 to 255."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signaled:
+    """The command was ended by a signal, signal(7)."""
+
+    signal: int
+
+    @property
+    def name(self) -> str:
+        """The signal's name, such as SIGKILL."""
+        try:
+            return signals.Signals(self.signal).name
+        except ValueError:
+            return f"signal {self.signal}"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStep:
+    """The command could not be started: which step failed, with which errno(3)."""
+
+    step: str
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Nobody recorded how the command ended."""
+
+
+Outcome = Exited | Signaled | FailedStep | Lost
+
+
+class Reason(enum.Enum):
+    """Why a TERMINATED job was killed."""
+
+    SIGNAL = "signal"
+    OUT_OF_MEMORY = "out of memory"
+    TIME_LIMIT = "time limit"
+    OUTPUT_LIMIT = "output limit"
+    HOST_RESTART = "host restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a job used: CPU in seconds, the largest resident set of one process in bytes."""
+
+    cpu_user: float
+    cpu_system: float
+    max_rss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it was at one moment.
+
+    Times are aware datetimes in UTC. `forced` says whether SIGKILL was needed to end it;
+    `stopped_by` who asked for the stop; `pid` the command's process id on the host.
+    """
+
+    id: str
+    spec: JobSpec
+    owner: str
+    state: JobState
+    created_at: datetime
+    log_path: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+    forced: bool = False
+    stopped_by: str | None = None
+    pid: int | None = None
+    usage: Usage | None = None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the command ran, once it has ended."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
+
+
+@dataclass(frozen=True, slots=True)
+class StopResult:
+    """What a stop came to: the job afterwards, and whether it had ended before."""
+
+    job: Job
+    already_ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list shows; an empty field leaves nothing out."""
+
+    states: frozenset[JobState] = frozenset()
+    owner: str | None = None
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some jobs, newest first, and the token that continues after the last one ("" at the end)."""
+
+    jobs: tuple[Job, ...]
+    next_page_token: str
+
+
+def check_seconds(name: str, value: float) -> None:
+    """Raise InvalidArgument unless `value` is a number of seconds from 0 to ten years."""
+    if not 0 <= value <= MAX_SECONDS:
+        raise InvalidArgument(f"{name} is {value} seconds, not from 0 to {MAX_SECONDS:.0f}", obj=name)
+
+
+def _check_argv(argv: Sequence[str]) -> None:
+    if not argv:
+        raise InvalidArgument("argv is empty", obj="argv", hint="give a command to run")
+    if not argv[0]:
+        raise InvalidArgument("argv[0] is an empty string", obj="argv", hint="give a command to run")
+    for position, argument in enumerate(argv):
+        _check_text(f"argv[{position}]", argument)
+
+
+def _check_text(name: str, value: str) -> None:
+    if "\0" in value:
+        raise InvalidArgument(f"{name} contains a NUL character", obj=name)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"{name} is not valid UTF-8", obj=name) from None
+
+
+def _check_env(env: Mapping[str, str]) -> None:
+    for name, value in env.items():
+        if not _ENV_NAME.fullmatch(name):
+            raise InvalidArgument(
+                f"environment variable {name!r} is not a name of letters, digits and underscores", obj="env"
+            )
+        if name == JOB_ID_VARIABLE:
+            raise InvalidArgument(f"environment variable {name} is set by jsched itself", obj="env")
+        _check_text(f"environment variable {name}", value)
+
+
+def _check_workdir(workdir: str | None) -> None:
+    if workdir is None:
+        return
+    _check_text("workdir", workdir)
+    if not workdir.startswith("/"):
+        raise InvalidArgument(
+            f"workdir {workdir!r} is not an absolute path", obj="workdir", hint="give a path on the host from /"
+        )
+
+
+def _check_name(name: str | None) -> None:
+    if name is None:
+        return
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument(
+            f"name {name!r} is not 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit",
+            obj="name",
+        )
+    if _LOOKS_LIKE_AN_ID.fullmatch(name):
+        raise InvalidArgument(f"name {name!r} looks like a job id", obj="name", hint="choose a name with other letters")
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    if len(labels) > _MAX_LABELS:
+        raise InvalidArgument(f"{len(labels)} labels are more than {_MAX_LABELS}", obj="labels")
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key):
+            raise InvalidArgument(
+                f"label {key!r} is not 1 to 63 letters, digits, '.', '_', '/' or '-', beginning with a letter or digit",
+                obj="labels",
+            )
+        if len(value) > _MAX_LABEL_VALUE:
+            raise InvalidArgument(f"label {key} has a value longer than {_MAX_LABEL_VALUE} characters", obj="labels")
+        _check_text(f"label {key}", value)
