@@ -1,0 +1,32 @@
+"""The command `jsched`: what the administrator of a host runs.
+
+Started by a person, a service manager or the Makefile.
+It owns nothing by itself; `serve` becomes the server.
+It ends when the verb has been done.
+Of `dev up` the server outlives it, of every server its jobs.
+"""
+
+from __future__ import annotations
+
+from jsched.commandline import Program, Verb
+
+VERBS = (
+    Verb("serve", "jsched.commands.serve", "run the server"),
+    Verb("certs dev", "jsched.commands.certs", "make certificates for development"),
+    Verb("doctor", "jsched.commands.doctor", "say whether this host can run jobs as configured"),
+    Verb("dev up", "jsched.commands.dev.up", "start a server for development in this directory"),
+    Verb("dev demo", "jsched.commands.dev.demo", "run a first job on it and show what to type next"),
+    Verb("dev down", "jsched.commands.dev.down", "stop it; its jobs run on"),
+    Verb("dev clean", "jsched.commands.dev.clean", "stop it and its jobs, and remove what was made here"),
+)
+
+PROGRAM = Program("jsched", "Run commands on this host for people who are not logged in to it.", VERBS)
+
+
+def main() -> int:
+    """Run `jsched` with the process's arguments and return its exit code."""
+    return PROGRAM.run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
