@@ -47,10 +47,12 @@ _ENDINGS = {
 }
 
 # A pending job can reach every ending at once: its start and its end may both have
-# happened while no server was there to see either.
+# happened while no server was there to see either. A running job can still turn out to
+# have failed to start: a server that adopts it after a restart can't see which step of
+# its launch it has reached.
 TRANSITIONS: dict[JobState, dict[Event, JobState]] = {
     JobState.PENDING: {Event.EXECUTED: JobState.RUNNING, **_ENDINGS},
-    JobState.RUNNING: {event: state for event, state in _ENDINGS.items() if event is not Event.START_FAILED},
+    JobState.RUNNING: _ENDINGS,
     JobState.COMPLETED: {},
     JobState.STOPPED: {},
     JobState.TERMINATED: {},

@@ -1,0 +1,185 @@
+"""The engine: start, stop, get, list, wait, follow and remove jobs, with no network in sight."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self, TypeVar
+
+from jsched import datadir
+from jsched.config import Config
+from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, Unavailable
+from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
+from jsched.lifecycle import Lifecycle
+from jsched.output.follower import Follower, open_follower
+from jsched.output.logfile import LogFiles
+from jsched.output.watcher import Watcher
+from jsched.store import Store
+from jsched.supervisor.client import Supervisor
+
+T = TypeVar("T")
+_DEFAULT_PAGE = 100
+_MAX_PAGE = 1000
+_MAX_REQUEST_ID = 128
+
+
+class Engine:
+    """Runs jobs on this host: `async with Engine(config) as engine: ...`.
+
+    One engine at a time works on a data directory. Jobs outlive it: the next engine on the
+    same directory finds them, running or ended. A `ref` is a job's id, a unique prefix of
+    it of at least 8 digits, or the job's name. Raises the errors of `jsched.errors`.
+    `failed` is resolved if the database has failed and the engine can do no more.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._opened = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Take the data directory, find the jobs of the engine before, and be ready.
+
+        Raises FailedPrecondition or InvalidArgument, naming the directory or setting, if it can't.
+        """
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._opened = stack.pop_all()
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        config, loop = self._config, asyncio.get_running_loop()
+        self.failed: asyncio.Future[JschedError] = loop.create_future()
+        self._draining: asyncio.Future[None] = loop.create_future()
+        stack.callback(os.close, await asyncio.to_thread(datadir.prepare, config))
+        self._store = Store(config.database, self._fail)
+        await self._store.open()
+        stack.push_async_callback(self._store.close)
+        watcher = Watcher()
+        watcher.open()
+        stack.callback(watcher.close)
+        self._logs = LogFiles(watcher)
+        supervisor = Supervisor(
+            runs_dir=config.runs_dir,
+            exits_dir=config.exits_dir,
+            stops_dir=config.stops_dir,
+            log_gid=await asyncio.to_thread(datadir.log_gid, config),
+        )
+        await supervisor.open()
+        stack.push_async_callback(supervisor.close)
+        self._lifecycle = Lifecycle(config, self._store, supervisor, self._logs.finish)
+        stack.push_async_callback(self._lifecycle.close)
+        watcher.watch_directory(config.exits_dir, self._lifecycle.exit_record_arrived)
+        await self._lifecycle.recover()
+
+    async def close(self) -> None:
+        """Let go of everything; running jobs go on."""
+        self.drain()
+        await self._opened.aclose()
+
+    def drain(self) -> None:
+        """End every wait and every follower with Unavailable, so that clients come back later."""
+        if not self._draining.done():
+            self._draining.set_result(None)
+            self._logs.interrupt(_going_away())
+
+    async def start(self, spec: JobSpec, *, owner: str = "local", request_id: str | None = None) -> Job:
+        """Start a job and return it once its command has been executed.
+
+        The same owner's same request id gives the same job again. Raises StartFailed if the
+        command can't be executed, AlreadyExists for a name that a running job has.
+        """
+        if request_id is not None and not 0 < len(request_id) <= _MAX_REQUEST_ID:
+            raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
+        return await self._lifecycle.start(spec, owner, request_id)
+
+    async def stop(self, ref: str, *, grace: float | None = None, by: str = "local") -> StopResult:
+        """Stop a job and return once its whole process tree is gone; harmless if it has ended.
+
+        SIGTERM first, SIGKILL after `grace` seconds (the job's own if None, 0 = at once).
+        """
+        if grace is not None:
+            check_seconds("grace", grace)
+        job = await self._store.resolve(ref)
+        live = self._lifecycle.live(job.id)
+        if live is None:
+            return StopResult(await self._store.resolve(job.id), already_ended=True)
+        await self._undrained(live.started)
+        await self._lifecycle.request_stop(live, by, job.spec.grace if grace is None else grace)
+        return StopResult(await self._undrained(live.ended), already_ended=False)
+
+    async def get(self, ref: str) -> Job:
+        """Return a job as it is now."""
+        return await self._store.resolve(ref)
+
+    async def list(self, wanted: JobFilter | None = None, *, page_size: int = 0, page_token: str = "") -> JobPage:
+        """Return one page of jobs, newest first; 100 if no size is given, at most 1,000."""
+        if page_size < 0:
+            raise InvalidArgument(f"page_size is {page_size}, less than 0", obj="page_size")
+        size = min(page_size or _DEFAULT_PAGE, _MAX_PAGE)
+        return await self._store.page(wanted or JobFilter(), size, page_token)
+
+    async def wait(self, ref: str) -> Job:
+        """Return a job once it has ended."""
+        job = await self._store.resolve(ref)
+        live = self._lifecycle.live(job.id)
+        if live is None:
+            return job if job.state.ended else await self._store.resolve(job.id)
+        return await self._undrained(live.ended)
+
+    async def follow(self, ref: str, *, offset: int = 0, follow: bool = True) -> Follower:
+        """Return a reader of a job's output from `offset` (bytes) to the job's end.
+
+        Without `follow` it ends where the output ended when it was first read. Raises
+        OutOfRange for an offset past the end, DataLoss if the log file is gone.
+        """
+        job = await self._store.resolve(ref)
+        live = self._lifecycle.live(job.id)
+        if live is not None:
+            await self._undrained(live.started)
+        follower = await open_follower(
+            self._logs,
+            job.id,
+            Path(job.log_path),
+            ended=self._lifecycle.live(job.id) is None,
+            offset=offset,
+            follow=follow,
+            chunk_size=self._config.chunk_size,
+        )
+        # Either may have come while the file was being opened.
+        if self._lifecycle.live(job.id) is None:
+            self._logs.finish(job.id)
+        if self._draining.done():
+            self._logs.interrupt(_going_away())
+        return follower
+
+    async def remove(self, ref: str) -> Job:
+        """Delete an ended job and its log file; return what it was."""
+        job = await self._store.resolve(ref)
+        if self._lifecycle.live(job.id) is not None:
+            raise FailedPrecondition(f"job {job.id} has not ended", obj=job.id, hint="stop it first")
+        # The log first: if we are cut off in between, the job can be deleted again.
+        await asyncio.to_thread(datadir.remove_log, Path(job.log_path))
+        await self._store.delete(job.id)
+        return job
+
+    async def _undrained(self, future: asyncio.Future[T]) -> T:
+        await asyncio.wait((future, self._draining), return_when=asyncio.FIRST_COMPLETED)
+        if future.done():
+            return future.result()
+        raise _going_away()
+
+    def _fail(self, error: JschedError) -> None:
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+
+def _going_away() -> Unavailable:
+    return Unavailable("the server is shutting down", hint="try again; jobs run on")

@@ -1,0 +1,31 @@
+"""The clean environment that a job gets."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+
+from jsched.job import JOB_ID_VARIABLE
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def complete_environment(asked: Mapping[str, str], job_id: str) -> dict[str, str]:
+    """Return PATH, HOME and LANG, what was asked for, and JSCHED_JOB_ID; nothing of the server's own."""
+    return {
+        "PATH": DEFAULT_PATH,
+        "HOME": home_directory(),
+        "LANG": "C.UTF-8",
+        **asked,
+        JOB_ID_VARIABLE: job_id,
+    }
+
+
+def home_directory() -> str:
+    """Return the home directory of the user that jobs run as, "/" if it has none on this host."""
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return "/"
+    return home if os.path.isdir(home) else "/"

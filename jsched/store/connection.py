@@ -1,0 +1,159 @@
+"""Two SQLite connections on threads of their own: one writes, one reads; the event loop waits for neither.
+
+WAL with synchronous=FULL: a write that was awaited survives a power cut. Writes that are
+waiting at the same time share one transaction, and so one fsync.
+Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from jsched.errors import FailedPrecondition, Internal, JschedError, ResourceExhausted
+from jsched.store.schema import migrate
+
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    work: Callable[[sqlite3.Connection], Any]
+    result: asyncio.Future[Any]
+
+
+class Connections:
+    """A writer and a reader of one database file.
+
+    `broken` is called, on the event loop, when a commit failed for another reason than a
+    full disk: what is on the disk is not known any more, and nothing more is written.
+    """
+
+    def __init__(self, path: Path, broken: Callable[[JschedError], None]) -> None:
+        self._path = path
+        self._broken = broken
+        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._failure: JschedError | None = None
+        self._reader_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
+
+    async def open(self) -> None:
+        """Open the file, make or migrate its schema; raises FailedPrecondition if it is no database of ours."""
+        self._loop = asyncio.get_running_loop()
+        self._writer = await asyncio.to_thread(self._prepare)
+        self._reader = await self._loop.run_in_executor(self._reader_thread, self._connect)
+        self._writer_thread = threading.Thread(target=self._serve_writes, name="store-writer", daemon=True)
+        self._writer_thread.start()
+
+    async def close(self) -> None:
+        """Finish the writes that wait and close the file."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._writer_thread.join)
+        await self._loop.run_in_executor(self._reader_thread, self._reader.close)
+        self._reader_thread.shutdown(wait=False)
+        self._writer.close()
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in a transaction and return its result once that is on the disk.
+
+        What `work` raises undoes its own changes alone. Raises ResourceExhausted if the
+        disk is full, Internal if the database has failed.
+        """
+        write = _Write(work, self._loop.create_future())
+        self._queue.put(write)
+        # A caller that goes away must not take back what is already being written.
+        result: T = await asyncio.shield(write.result)
+        return result
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the connection that reads."""
+        return await self._loop.run_in_executor(self._reader_thread, work, self._reader)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _prepare(self) -> sqlite3.Connection:
+        try:
+            connection = self._connect()
+            migrate(connection)
+        except sqlite3.Error as error:
+            raise FailedPrecondition(f"database {self._path}: {error}", obj=str(self._path)) from error
+        return connection
+
+    def _serve_writes(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = self._gather(first)
+            settled = self._commit(batch)
+            with contextlib.suppress(RuntimeError):  # the loop was closed before the last write was done
+                self._loop.call_soon_threadsafe(_settle, settled)
+            if last:
+                return
+
+    def _gather(self, first: _Write) -> tuple[list[_Write], bool]:
+        batch = [first]
+        with contextlib.suppress(Empty):
+            while len(batch) < _BATCH:
+                write = self._queue.get_nowait()
+                if write is None:
+                    return batch, True
+                batch.append(write)
+        return batch, False
+
+    def _commit(self, batch: list[_Write]) -> list[tuple[_Write, Any, Exception | None]]:
+        if self._failure is not None:
+            return [(write, None, self._failure) for write in batch]
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            settled = [self._run(write) for write in batch]
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            failure = self._give_up(error)
+            return [(write, None, failure) for write in batch]
+        return settled
+
+    def _run(self, write: _Write) -> tuple[_Write, Any, Exception | None]:
+        self._writer.execute("SAVEPOINT one")
+        try:
+            result = write.work(self._writer)
+        except (JschedError, sqlite3.IntegrityError) as error:
+            self._writer.execute("ROLLBACK TO one")
+            self._writer.execute("RELEASE one")
+            return write, None, error
+        self._writer.execute("RELEASE one")
+        return write, result, None
+
+    def _give_up(self, error: sqlite3.Error) -> JschedError:
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.execute("ROLLBACK")
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            return ResourceExhausted(f"database {self._path}: no space left on the disk", obj=str(self._path))
+        failure = Internal(f"database {self._path}: {error}", obj=str(self._path))
+        self._failure = failure
+        _LOG.critical("%s; nothing more will be written", failure)
+        self._loop.call_soon_threadsafe(self._broken, failure)
+        return failure
+
+
+def _settle(settled: list[tuple[_Write, Any, Exception | None]]) -> None:
+    for write, result, error in settled:
+        if write.result.done():
+            continue
+        if error is None:
+            write.result.set_result(result)
+        else:
+            write.result.set_exception(error)
+            write.result.exception()  # whoever asked may be gone; that is no "exception was never retrieved"

@@ -1,0 +1,67 @@
+"""The database's schema, one migration a version; PRAGMA user_version says which have run."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+
+from jsched.errors import FailedPrecondition
+
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+        id            TEXT NOT NULL UNIQUE,
+        owner         TEXT NOT NULL,
+        request_id    TEXT,
+        name          TEXT,
+        argv          TEXT NOT NULL,
+        env           TEXT NOT NULL,
+        workdir       TEXT,
+        labels        TEXT NOT NULL,
+        timeout       REAL,
+        grace         REAL NOT NULL,
+        state         TEXT NOT NULL,
+        created_at    INTEGER NOT NULL,
+        started_at    INTEGER,
+        ended_at      INTEGER,
+        log_path      TEXT NOT NULL,
+        boot_id       TEXT,
+        monitor_pid   INTEGER,
+        monitor_start INTEGER,
+        pid           INTEGER,
+        exit_code     INTEGER,
+        signal        INTEGER,
+        failed_step   TEXT,
+        errno         INTEGER,
+        reason        TEXT,
+        forced        INTEGER NOT NULL DEFAULT 0,
+        stopped_by    TEXT,
+        cpu_user      REAL,
+        cpu_system    REAL,
+        max_rss       INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX jobs_request ON jobs (owner, request_id) WHERE request_id IS NOT NULL;
+    CREATE UNIQUE INDEX jobs_live_name ON jobs (name) WHERE name IS NOT NULL AND state IN ('pending', 'running');
+    CREATE INDEX jobs_name ON jobs (name, seq) WHERE name IS NOT NULL;
+    CREATE INDEX jobs_live ON jobs (seq) WHERE state IN ('pending', 'running');
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database to this version's schema, each step in a transaction of its own.
+
+    Raises FailedPrecondition for a database that a newer jsched has written.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise FailedPrecondition(
+            f"the database has schema version {version}, this jsched knows {len(MIGRATIONS)}",
+            hint="run the jsched that wrote it, or a newer one",
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+    with connection:
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('page_token_key', ?)", (secrets.token_bytes(16),))

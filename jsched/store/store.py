@@ -1,0 +1,217 @@
+"""What is known of every job, kept in SQLite."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError, NotFound
+from jsched.job import Job, JobFilter, JobPage
+from jsched.state import LIVE_STATES, JobState
+from jsched.store.connection import Connections
+from jsched.store.rows import JobRecord, same_request, spec_columns, to_microseconds, to_record
+
+_ID_PREFIX = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
+_TOKEN_DIGEST = 12
+
+
+class Store:
+    """The table of jobs. Every write that returned is on the disk."""
+
+    def __init__(self, path: Path, broken: Callable[[JschedError], None]) -> None:
+        self._connections = Connections(path, broken)
+
+    async def open(self) -> None:
+        """Open or make the database; raises FailedPrecondition if it can't be used."""
+        await self._connections.open()
+        self._token_key: bytes = await self._connections.read(
+            lambda db: db.execute("SELECT value FROM meta WHERE key = 'page_token_key'").fetchone()[0]
+        )
+
+    async def close(self) -> None:
+        """Finish waiting writes and close the database."""
+        await self._connections.close()
+
+    async def insert(self, job: Job, request_id: str | None) -> tuple[Job, bool]:
+        """Add a new job, or find the one that the same owner's same request id has made.
+
+        Returns the job and whether it is new. Raises AlreadyExists if the request id came
+        with another spec, or if a running job has the name.
+        """
+        columns = {
+            "id": job.id,
+            "owner": job.owner,
+            "request_id": request_id,
+            **spec_columns(job.spec),
+            "state": job.state.value,
+            "created_at": to_microseconds(job.created_at),
+            "log_path": job.log_path,
+        }
+        return await self._connections.write(lambda db: _insert(db, job, request_id, columns))
+
+    async def advance(self, job_id: str, before: JobState, after: JobState, changes: Mapping[str, Any]) -> Job:
+        """Move a job from one state to the next, with the columns that change; return it afterwards.
+
+        Raises Internal if it is not in the state `before`.
+        """
+        columns = {"state": after.value, **changes}
+        return await self._connections.write(lambda db: _advance(db, job_id, before, columns))
+
+    async def set_stopped_by(self, job_id: str, who: str) -> None:
+        """Note who asked for the stop of a job that has not ended; the first one stands."""
+        await self._connections.write(lambda db: _set_stopped_by(db, job_id, who))
+
+    async def delete(self, job_id: str) -> None:
+        """Remove a job."""
+        await self._connections.write(lambda db: _delete(db, job_id))
+
+    async def resolve(self, ref: str) -> Job:
+        """Return the job with this id, unique prefix of an id (8 digits and up) or name (the newest).
+
+        Raises NotFound, or InvalidArgument for a prefix that several jobs share.
+        """
+        return await self._connections.read(lambda db: _resolve(db, ref))
+
+    async def live(self) -> list[JobRecord]:
+        """Return all jobs that have not ended, oldest first."""
+        return await self._connections.read(
+            lambda db: [
+                to_record(row)
+                for row in db.execute("SELECT * FROM jobs WHERE state IN ('pending', 'running') ORDER BY seq")
+            ]
+        )
+
+    async def page(self, wanted: JobFilter, size: int, token: str) -> JobPage:
+        """Return up to `size` jobs, newest first, beginning after the page that gave `token`.
+
+        Raises InvalidArgument for a token that this database did not give for this filter.
+        """
+        scope = _scope(wanted)
+        before = self._position(token, scope) if token else None
+        records = await self._connections.read(lambda db: _page(db, wanted, size + 1, before))
+        following = self._token(records[size - 1].seq, scope) if len(records) > size else ""
+        return JobPage(tuple(record.job for record in records[:size]), following)
+
+    def _token(self, seq: int, scope: bytes) -> str:
+        position = seq.to_bytes(8, "big")
+        return base64.urlsafe_b64encode(position + self._digest(position, scope)).decode()
+
+    def _position(self, token: str, scope: bytes) -> int:
+        try:
+            content = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+        except (UnicodeEncodeError, binascii.Error):
+            content = b""
+        if len(content) != 8 + _TOKEN_DIGEST or content[8:] != self._digest(content[:8], scope):
+            raise InvalidArgument(
+                "page_token is not one that this list gave",
+                obj="page_token",
+                hint="pass next_page_token of the page before, with the same filters",
+            )
+        return int.from_bytes(content[:8], "big")
+
+    def _digest(self, position: bytes, scope: bytes) -> bytes:
+        return hashlib.blake2s(position + scope, key=self._token_key, digest_size=_TOKEN_DIGEST).digest()
+
+
+def _insert(db: sqlite3.Connection, job: Job, request_id: str | None, columns: Mapping[str, Any]) -> tuple[Job, bool]:
+    if request_id is not None:
+        row = db.execute("SELECT * FROM jobs WHERE owner = ? AND request_id = ?", (job.owner, request_id)).fetchone()
+        if row is not None:
+            if not same_request(row, job.spec):
+                raise AlreadyExists(
+                    f"request id {request_id!r} has started job {row['id']}, which was asked for differently",
+                    obj=row["id"],
+                    hint="use a new request id for another job",
+                )
+            return to_record(row).job, False
+    names = ", ".join(columns)
+    marks = ", ".join(f":{name}" for name in columns)
+    try:
+        db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", dict(columns))  # noqa: S608
+    except sqlite3.IntegrityError:
+        taken = db.execute(
+            "SELECT id FROM jobs WHERE name = ? AND state IN ('pending', 'running')", (job.spec.name,)
+        ).fetchone()
+        if taken is None:
+            raise
+        raise AlreadyExists(
+            f"job {taken['id']} runs under the name {job.spec.name!r}",
+            obj=taken["id"],
+            hint="choose another name or wait for its end",
+        ) from None
+    return job, True
+
+
+def _advance(db: sqlite3.Connection, job_id: str, before: JobState, columns: Mapping[str, Any]) -> Job:
+    changes = ", ".join(f"{name} = :{name}" for name in columns)
+    rows = db.execute(
+        f"UPDATE jobs SET {changes} WHERE id = :job_id AND state = :before RETURNING *",  # noqa: S608
+        {**columns, "job_id": job_id, "before": before.value},
+    ).fetchall()
+    if not rows:
+        raise Internal(f"job {job_id} is not {before.value}", obj=job_id)
+    return to_record(rows[0]).job
+
+
+def _set_stopped_by(db: sqlite3.Connection, job_id: str, who: str) -> None:
+    db.execute(
+        "UPDATE jobs SET stopped_by = ? WHERE id = ? AND stopped_by IS NULL AND state IN ('pending', 'running')",
+        (who, job_id),
+    )
+
+
+def _delete(db: sqlite3.Connection, job_id: str) -> None:
+    db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+
+def _resolve(db: sqlite3.Connection, ref: str) -> Job:
+    lower = ref.lower()
+    if _ID_PREFIX.fullmatch(lower):
+        rows = db.execute("SELECT * FROM jobs WHERE id >= ? AND id < ? LIMIT 2", (lower, lower + "g")).fetchall()
+        if len(rows) > 1:
+            raise InvalidArgument(
+                f"{ref!r} is the beginning of several jobs' ids", obj=ref, hint="give more digits of the id"
+            )
+    else:
+        rows = db.execute("SELECT * FROM jobs WHERE name = ? ORDER BY seq DESC LIMIT 1", (ref,)).fetchall()
+    if not rows:
+        raise NotFound(
+            f"no job {ref!r}", obj=ref, hint="give a job's id, at least 8 digits of it, or its name; list shows them"
+        )
+    return to_record(rows[0]).job
+
+
+def _page(db: sqlite3.Connection, wanted: JobFilter, size: int, before: int | None) -> list[JobRecord]:
+    conditions: list[str] = ["1"]
+    values: list[Any] = []
+    if before is not None:
+        conditions.append("seq < ?")
+        values.append(before)
+    if wanted.states:
+        # The partial index on live jobs is used only if the text of its condition is here.
+        if wanted.states <= LIVE_STATES:
+            conditions.append("state IN ('pending', 'running')")
+        conditions.append(f"state IN ({', '.join('?' * len(wanted.states))})")
+        values.extend(state.value for state in wanted.states)
+    for column, value in (("owner", wanted.owner), ("name", wanted.name)):
+        if value is not None:
+            conditions.append(f"{column} = ?")
+            values.append(value)
+    for key, value in wanted.labels.items():
+        conditions.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)")
+        values.extend((key, value))
+    query = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"  # noqa: S608
+    return [to_record(row) for row in db.execute(query, (*values, size))]
+
+
+def _scope(wanted: JobFilter) -> bytes:
+    """Return the filter as bytes, so that a token serves only the list it came from."""
+    states = sorted(state.value for state in wanted.states)
+    return json.dumps([states, wanted.owner, wanted.name, sorted(wanted.labels.items())]).encode()
