@@ -1,0 +1,85 @@
+"""Certificates and keys in files: reading them, and saying precisely what is wrong with them.
+
+Every function raises FailedPrecondition that names the file.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from jsched.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """Return the certificates in a PEM file, at least one, in the file's order."""
+    content = _read(path)
+    try:
+        return x509.load_pem_x509_certificates(content)
+    except (ValueError, UnsupportedAlgorithm):
+        raise FailedPrecondition(f"{path} holds no certificate in PEM form", obj=str(path)) from None
+
+
+def read_key(path: Path) -> PrivateKeyTypes:
+    """Return the private key in a PEM file; it must not be encrypted."""
+    content = _read(path)
+    try:
+        return serialization.load_pem_private_key(content, password=None)
+    except TypeError:
+        raise FailedPrecondition(
+            f"the private key {path} is encrypted",
+            obj=str(path),
+            hint=f"write it without a password: openssl pkey -in {path.name} -out plain.key",
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise FailedPrecondition(f"{path} holds no private key in PEM form", obj=str(path)) from None
+
+
+def read_pair(certificate_path: Path, key_path: Path) -> tuple[x509.Certificate, PrivateKeyTypes]:
+    """Return a file's first certificate and its private key from another file; they must belong together."""
+    certificate = read_certificates(certificate_path)[0]
+    key = read_key(key_path)
+    if _public_bytes(certificate.public_key()) != _public_bytes(key.public_key()):
+        raise FailedPrecondition(
+            f"the key {key_path} does not belong to the certificate {certificate_path}", obj=str(key_path)
+        )
+    return certificate, key
+
+
+def check_validity(certificate: x509.Certificate, path: Path) -> None:
+    """Raise FailedPrecondition unless the certificate from `path` is valid now, by the wall clock."""
+    now = datetime.now(UTC)
+    if now < certificate.not_valid_before_utc:
+        raise FailedPrecondition(
+            f"the certificate {path} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
+            obj=str(path),
+            hint="is this host's clock right?",
+        )
+    if now > certificate.not_valid_after_utc:
+        raise FailedPrecondition(
+            f"the certificate {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC", obj=str(path)
+        )
+
+
+def _public_bytes(key: object) -> bytes:
+    # Every public key type has this method; their common type in cryptography has not.
+    return key.public_bytes(  # type: ignore[attr-defined,no-any-return]
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FailedPrecondition(f"{path} is not there", obj=str(path)) from None
+    except OSError as error:
+        raise FailedPrecondition(f"{path} can't be read: {error.strerror}", obj=str(path)) from None
