@@ -129,7 +129,9 @@ class Connections:
         self._writer.execute("SAVEPOINT one")
         try:
             result = write.work(self._writer)
-        except (JschedError, sqlite3.IntegrityError) as error:
+        except sqlite3.OperationalError:
+            raise  # the disk or the file, not this one write
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and the thread must live
             self._writer.execute("ROLLBACK TO one")
             self._writer.execute("RELEASE one")
             return write, None, error

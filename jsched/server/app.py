@@ -1,0 +1,151 @@
+"""The server, put together.
+
+Started by: `jsched serve` (by hand, by systemd, by `jsched dev up`).
+Owns: the port, the database, the audit trail, the launcher it starts.
+Ends: on SIGTERM or SIGINT, after it has drained; or if the database fails.
+Outlives it: every running job with its monitor, every log file, the data directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from jsched.config import Config, split_address
+from jsched.engine import Engine
+from jsched.errors import FailedPrecondition
+from jsched.server import tls
+from jsched.server.audit import Audit
+from jsched.server.interceptors import Gate
+from jsched.server.service import SERVICE, JobService
+
+_LOG = logging.getLogger(__name__)
+
+
+async def serve(config: Config, certs_dir: Path) -> None:
+    """Serve until a signal says stop; `tls.prepare` has been called before grpc was imported.
+
+    Raises FailedPrecondition if the port is taken, TLS 1.2 gets in, or the engine can't open.
+    """
+    _raise_open_file_limit()
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(Engine(config))
+        audit = await stack.enter_async_context(Audit(config.audit_log))
+        accepting = asyncio.Event()
+        server = _server(config, audit, accepting)
+        server.add_generic_rpc_handlers((JobService(engine).handler(),))
+        answers = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(answers, server)
+        reflection.enable_server_reflection(
+            (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
+        )
+        port = _bind(server, config.listen, certs_dir)
+        await server.start()
+        stack.push_async_callback(server.stop, None)
+        host, _ = split_address(config.listen)
+        await asyncio.to_thread(tls.probe, host, port)
+        accepting.set()
+        await _report(answers, health_pb2.HealthCheckResponse.SERVING)
+        _announce(host, port)
+        await asyncio.wait((stop, engine.failed), return_when=asyncio.FIRST_COMPLETED)
+        await _drain(config, server, engine, answers, accepting)
+        if engine.failed.done():
+            raise engine.failed.result()
+
+
+def _server(config: Config, audit: Audit, accepting: asyncio.Event) -> grpc.aio.Server:
+    return grpc.aio.server(
+        interceptors=[Gate(audit, accepting.is_set)],
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", config.max_message_size),
+            ("grpc.max_concurrent_streams", config.max_streams_per_connection),
+            ("grpc.server_handshake_timeout_ms", int(config.handshake_timeout * 1000)),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ],
+    )
+
+
+def _bind(server: grpc.aio.Server, listen: str, certs_dir: Path) -> int:
+    try:
+        port = server.add_secure_port(listen, tls.credentials(certs_dir))
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise FailedPrecondition(
+            f"can't listen on {listen}",
+            obj=listen,
+            hint="another program has the port, or the address is not of this host; give another with --listen",
+        )
+    return port
+
+
+async def _drain(
+    config: Config, server: grpc.aio.Server, engine: Engine, answers: health.HealthServicer, accepting: asyncio.Event
+) -> None:
+    _LOG.info("shutting down; jobs run on")
+    accepting.clear()
+    _notify("STOPPING=1")
+    await _report(answers, health_pb2.HealthCheckResponse.NOT_SERVING)
+    engine.drain()
+    await server.stop(config.drain_timeout)
+
+
+async def _report(answers: health.HealthServicer, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    for service in ("", SERVICE):
+        await answers.set(service, status)
+
+
+def _announce(host: str, port: int) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    print(f"jsched: serving on {shown}:{port}", file=sys.stderr, flush=True)
+    _notify("READY=1")
+
+
+def _stop_on_signals() -> asyncio.Future[None]:
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: stop.done() or stop.set_result(None))
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    return stop
+
+
+def _raise_open_file_limit() -> None:
+    # A connection, a followed log and a running job cost a descriptor each.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, if it has started us; sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+        try:
+            notify.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except OSError as error:
+            _LOG.warning("can't tell systemd %s: %s", state, error)
+
+
+def run(config: Config, certs_dir: Path) -> None:
+    """Serve in an event loop of its own; raises JschedError if that can't be done."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(serve(config, certs_dir))

@@ -1,0 +1,174 @@
+"""The API's messages to the domain's values and back; the wire knows no other place."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from jsched.errors import InvalidArgument
+from jsched.job import (
+    DEFAULT_GRACE,
+    Exited,
+    FailedStep,
+    Job,
+    JobFilter,
+    JobPage,
+    JobSpec,
+    Lost,
+    Reason,
+    Signaled,
+    StopResult,
+)
+from jsched.output.follower import Chunk
+from jsched.state import JobState
+from jsched.v1 import jobs_pb2 as pb
+
+_STATES = {
+    JobState.PENDING: pb.JOB_STATE_PENDING,
+    JobState.RUNNING: pb.JOB_STATE_RUNNING,
+    JobState.COMPLETED: pb.JOB_STATE_COMPLETED,
+    JobState.STOPPED: pb.JOB_STATE_STOPPED,
+    JobState.TERMINATED: pb.JOB_STATE_TERMINATED,
+    JobState.FAILED: pb.JOB_STATE_FAILED,
+    JobState.UNKNOWN: pb.JOB_STATE_UNKNOWN,
+}
+_STATES_BACK = {number: state for state, number in _STATES.items()}
+_REASONS = {
+    Reason.SIGNAL: pb.TERMINATION_REASON_SIGNAL,
+    Reason.OUT_OF_MEMORY: pb.TERMINATION_REASON_OUT_OF_MEMORY,
+    Reason.TIME_LIMIT: pb.TERMINATION_REASON_TIME_LIMIT,
+    Reason.OUTPUT_LIMIT: pb.TERMINATION_REASON_OUTPUT_LIMIT,
+    Reason.HOST_RESTART: pb.TERMINATION_REASON_HOST_RESTART,
+}
+
+
+def to_spec(request: pb.StartJobRequest) -> JobSpec:
+    """Return what a start asks for; raises InvalidArgument naming the field."""
+    return JobSpec(
+        argv=tuple(request.argv),
+        env=dict(request.env),
+        workdir=request.workdir or None,
+        name=request.name or None,
+        labels=dict(request.labels),
+        timeout=_seconds(request, "timeout"),
+        grace=_or_default(_seconds(request, "grace"), DEFAULT_GRACE),
+    )
+
+
+def to_filter(request: pb.ListJobsRequest) -> JobFilter:
+    """Return which jobs a list asks for; raises InvalidArgument for a state that is none."""
+    try:
+        states = frozenset(_STATES_BACK[state] for state in request.states)
+    except KeyError as error:
+        raise InvalidArgument(f"{error.args[0]} is not a state of a job", obj="states") from None
+    return JobFilter(states=states, owner=request.owner or None, name=request.name or None, labels=dict(request.labels))
+
+
+def to_grace(request: pb.StopJobRequest) -> float | None:
+    """Return the grace period of a stop in seconds, None if the job's own is meant."""
+    return _seconds(request, "grace")
+
+
+def from_job(job: Job) -> pb.Job:
+    """Return a job as the API shows it."""
+    message = pb.Job(
+        job_id=job.id,
+        argv=job.spec.argv,
+        name=job.spec.name or "",
+        labels=job.spec.labels,
+        owner=job.owner,
+        state=_STATES[job.state],
+        created_at=_timestamp(job.created_at),
+        started_at=_timestamp(job.started_at),
+        ended_at=_timestamp(job.ended_at),
+        forced=job.forced,
+        stopped_by=job.stopped_by or "",
+        pid=job.pid or 0,
+        log_path=job.log_path,
+        workdir=job.spec.workdir or "",
+        timeout=_duration(job.spec.timeout),
+        grace=_duration(job.spec.grace),
+        env_names=sorted(job.spec.env),
+    )
+    if job.reason is not None:
+        message.reason = _REASONS[job.reason]
+    if job.usage is not None:
+        message.usage.CopyFrom(
+            pb.Usage(
+                cpu_user=_duration(job.usage.cpu_user),
+                cpu_system=_duration(job.usage.cpu_system),
+                max_rss=job.usage.max_rss,
+            )
+        )
+    _set_outcome(message, job)
+    return message
+
+
+def from_stop(result: StopResult) -> pb.StopJobResponse:
+    """Return the answer to a stop."""
+    return pb.StopJobResponse(
+        job_id=result.job.id,
+        already_ended=result.already_ended,
+        forced=result.job.forced,
+        job=from_job(result.job),
+    )
+
+
+def from_page(page: JobPage) -> pb.ListJobsResponse:
+    """Return a page of a list."""
+    return pb.ListJobsResponse(jobs=[from_job(job) for job in page.jobs], next_page_token=page.next_page_token)
+
+
+def encode_chunk(chunk: Chunk) -> bytes:
+    """Return the serialized message for a piece of output."""
+    return pb.StreamOutputResponse(offset=chunk.offset, data=chunk.data).SerializeToString()
+
+
+def encode_end(offset: int, job: Job) -> bytes:
+    """Return the serialized last message of an ended job's output."""
+    return pb.StreamOutputResponse(offset=offset, ended=from_job(job)).SerializeToString()
+
+
+def _set_outcome(message: pb.Job, job: Job) -> None:
+    match job.outcome:
+        case Exited(code):
+            message.exit_code = code
+        case Signaled(signal):
+            message.signal = signal
+        case FailedStep(step, errno):
+            message.failed_step.CopyFrom(pb.FailedStep(step=step, errno=errno, message=os.strerror(errno)))
+        case Lost():
+            message.unknown.SetInParent()
+        case None:
+            pass
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
+def _duration(seconds: float | None) -> Duration | None:
+    if seconds is None:
+        return None
+    duration = Duration()
+    duration.FromMicroseconds(round(seconds * 1_000_000))
+    return duration
+
+
+def _seconds(request: Any, field: str) -> float | None:
+    if not request.HasField(field):
+        return None
+    duration = getattr(request, field)
+    return float(duration.seconds) + duration.nanos / 1e9
+
+
+def _or_default(value: float | None, default: float) -> float:
+    return default if value is None else value

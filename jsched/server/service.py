@@ -1,0 +1,126 @@
+"""JobService: decode the request, ask the engine, encode the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import methodcaller
+
+import grpc
+from google.protobuf.message import Message
+from grpc.aio import ServicerContext
+
+from jsched.engine import Engine
+from jsched.errors import InvalidArgument
+from jsched.output.follower import Chunk
+from jsched.server import convert
+from jsched.server.interceptors import current_call
+from jsched.v1 import jobs_pb2 as pb
+
+_SERIALIZE = methodcaller("SerializeToString")
+SERVICE = pb.DESCRIPTOR.services_by_name["JobService"].full_name
+
+
+class JobService:
+    """The handlers of jsched.v1.JobService; errors leave them as the types of `jsched.errors`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._encodings: dict[str, _SharedEncoding] = {}
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return the table of methods for a server."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "StartJob": _unary(self.start_job, pb.StartJobRequest),
+                "StopJob": _unary(self.stop_job, pb.StopJobRequest),
+                "GetJob": _unary(self.get_job, pb.GetJobRequest),
+                "ListJobs": _unary(self.list_jobs, pb.ListJobsRequest),
+                "StreamOutput": grpc.unary_stream_rpc_method_handler(
+                    self.stream_output,
+                    request_deserializer=pb.StreamOutputRequest.FromString,
+                    # The handler encodes by itself, once for all followers at the same offset.
+                    response_serializer=None,
+                ),
+                "WaitJob": _unary(self.wait_job, pb.WaitJobRequest),
+                "DeleteJob": _unary(self.delete_job, pb.DeleteJobRequest),
+            },
+        )
+
+    async def start_job(self, request: pb.StartJobRequest, _: ServicerContext) -> pb.StartJobResponse:
+        """Start a job."""
+        call = current_call()
+        job = await self._engine.start(convert.to_spec(request), owner=call.user, request_id=request.request_id or None)
+        call.job_id = job.id
+        return pb.StartJobResponse(job_id=job.id, job=convert.from_job(job))
+
+    async def stop_job(self, request: pb.StopJobRequest, _: ServicerContext) -> pb.StopJobResponse:
+        """Stop a job."""
+        ref = _ref(request.job_id)
+        return convert.from_stop(await self._engine.stop(ref, grace=convert.to_grace(request), by=current_call().user))
+
+    async def get_job(self, request: pb.GetJobRequest, _: ServicerContext) -> pb.GetJobResponse:
+        """Tell what is known of a job."""
+        return pb.GetJobResponse(job=convert.from_job(await self._engine.get(_ref(request.job_id))))
+
+    async def list_jobs(self, request: pb.ListJobsRequest, _: ServicerContext) -> pb.ListJobsResponse:
+        """List jobs."""
+        wanted = convert.to_filter(request)
+        return convert.from_page(
+            await self._engine.list(wanted, page_size=request.page_size, page_token=request.page_token)
+        )
+
+    async def wait_job(self, request: pb.WaitJobRequest, _: ServicerContext) -> pb.WaitJobResponse:
+        """Wait for a job's end."""
+        return pb.WaitJobResponse(job=convert.from_job(await self._engine.wait(_ref(request.job_id))))
+
+    async def delete_job(self, request: pb.DeleteJobRequest, _: ServicerContext) -> pb.DeleteJobResponse:
+        """Delete a job."""
+        return pb.DeleteJobResponse(job_id=(await self._engine.remove(_ref(request.job_id))).id)
+
+    async def stream_output(self, request: pb.StreamOutputRequest, context: ServicerContext) -> None:
+        """Send a job's output, and say how it ended."""
+        ref = _ref(request.job_id)
+        job = await self._engine.get(ref)
+        job_id = current_call().job_id = job.id
+        encoding = self._encodings.setdefault(job_id, _SharedEncoding())
+        encoding.users += 1
+        try:
+            async with await self._engine.follow(job_id, offset=request.offset, follow=request.follow) as follower:
+                while (chunk := await follower.read()) is not None:
+                    await context.write(encoding.encode(chunk))
+            # Without follow, a job that has ended since we looked may have written more than was sent.
+            if request.follow or job.state.ended:
+                await context.write(convert.encode_end(follower.offset, await self._engine.get(job_id)))
+        finally:
+            encoding.users -= 1
+            if not encoding.users:
+                del self._encodings[job_id]
+
+
+@dataclass(slots=True)
+class _SharedEncoding:
+    """The last encoded message of a log: followers at the same offset are given the same chunk."""
+
+    users: int = 0
+    chunk: Chunk | None = None
+    message: bytes = b""
+
+    def encode(self, chunk: Chunk) -> bytes:
+        if chunk is not self.chunk:
+            self.chunk, self.message = chunk, convert.encode_chunk(chunk)
+        return self.message
+
+
+def _unary(method: Callable[..., object], request: type[Message]) -> grpc.RpcMethodHandler[Message, Message]:
+    return grpc.unary_unary_rpc_method_handler(
+        method, request_deserializer=request.FromString, response_serializer=_SERIALIZE
+    )
+
+
+def _ref(job_id: str) -> str:
+    if not job_id:
+        raise InvalidArgument("job_id is empty", obj="job_id", hint="give a job's id or name")
+    current_call().job_id = job_id
+    return job_id

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jsched.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, JschedError, NotFound
+from jsched.job import Exited, FailedStep, Job, JobFilter, JobSpec, Lost, Outcome, Signaled
+from jsched.state import JobState
+from jsched.store import Store
+from jsched.store.rows import outcome_columns
+
+
+def a_job(argv: tuple[str, ...] = ("true",), *, job_id: str | None = None, owner: str = "alice", **spec: Any) -> Job:
+    identity = job_id or str(uuid.uuid4())
+    return Job(
+        id=identity,
+        spec=JobSpec(argv, **spec),
+        owner=owner,
+        state=JobState.PENDING,
+        created_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        log_path=f"/logs/{identity}.log",
+    )
+
+
+@asynccontextmanager
+async def a_store(path: Path) -> AsyncIterator[Store]:
+    failures: list[JschedError] = []
+    store = Store(path / "state.db", failures.append)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+    assert failures == []
+
+
+def run(path: Path, body: Callable[[Store], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(30), a_store(path) as store:
+            await body(store)
+
+    asyncio.run(main())
+
+
+def test_a_job_comes_back_as_it_was(tmp_path: Path) -> None:
+    """What was inserted is what is read, after the database was closed and opened too."""
+    job = a_job(
+        ("sh", "-c", "echo 'ä\n'"),
+        name="nightly",
+        env={"B": "2", "A": "1"},
+        labels={"team": "x"},
+        workdir="/tmp",
+        timeout=1.5,
+        grace=0.25,
+    )
+
+    async def insert(store: Store) -> None:
+        assert await store.insert(job, "r1") == (job, True)
+
+    async def read(store: Store) -> None:
+        assert await store.resolve(job.id) == job
+
+    run(tmp_path, insert)
+    run(tmp_path, read)
+
+
+def test_ids_prefixes_and_names(tmp_path: Path) -> None:
+    """A whole id, a unique prefix of 8 digits and more, and the newest job of a name are found; nothing else is."""
+    first = a_job(job_id="aaaaaaaa-0000-4000-8000-000000000001", name="build")
+    second = a_job(job_id="aaaaaaaa-0000-4000-8000-000000000002")
+    third = a_job(job_id="bbbbbbbb-0000-4000-8000-000000000003", name="build")
+
+    async def body(store: Store) -> None:
+        await store.insert(first, None)
+        await store.advance(first.id, JobState.PENDING, JobState.UNKNOWN, {})
+        await store.insert(second, None)
+        await store.insert(third, None)
+        assert (await store.resolve("build")).id == third.id
+        assert (await store.resolve("bbbbbbbb")).id == third.id
+        assert (await store.resolve("BBBBBBBB-0000")).id == third.id
+        assert (await store.resolve(second.id)).id == second.id
+        with pytest.raises(InvalidArgument, match="several"):
+            await store.resolve("aaaaaaaa")
+        for ref in ("aaaaaaa", "cccccccc", "", "buil", "%", "aaaaaaaa%", "' OR 1", second.id + "0", "\0"):
+            with pytest.raises(NotFound):
+                await store.resolve(ref)
+
+    run(tmp_path, body)
+
+
+def test_a_live_name_is_taken_and_an_ended_one_is_free(tmp_path: Path) -> None:
+    """No two jobs of one name run at the same time."""
+
+    async def body(store: Store) -> None:
+        first, second = a_job(name="n"), a_job(name="n")
+        await store.insert(first, None)
+        with pytest.raises(AlreadyExists, match=first.id):
+            await store.insert(second, None)
+        await store.advance(first.id, JobState.PENDING, JobState.FAILED, {})
+        await store.insert(second, None)
+
+    run(tmp_path, body)
+
+
+def test_a_request_id_makes_one_job_an_owner(tmp_path: Path) -> None:
+    """The same owner's same request id finds the job; another spec is refused; another owner is another matter."""
+
+    async def body(store: Store) -> None:
+        first = a_job(env={"A": "1"})
+        again = a_job(env={"A": "1"})
+        await store.insert(first, "r")
+        found, new = await store.insert(again, "r")
+        assert (found.id, new) == (first.id, False)
+        with pytest.raises(AlreadyExists, match=first.id):
+            await store.insert(a_job(env={"A": "2"}), "r")
+        _, new = await store.insert(a_job(owner="bob"), "r")
+        assert new
+
+    run(tmp_path, body)
+
+
+def test_many_inserts_of_one_request_id_at_once(tmp_path: Path) -> None:
+    """Of fifty simultaneous inserts with one request id, one makes the job and all get it."""
+
+    async def body(store: Store) -> None:
+        answers = await asyncio.gather(*(store.insert(a_job(), "r") for _ in range(50)))
+        assert sum(new for _, new in answers) == 1
+        assert len({job.id for job, _ in answers}) == 1
+
+    run(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (JobState.COMPLETED, Exited(0)),
+        (JobState.COMPLETED, Exited(255)),
+        (JobState.TERMINATED, Signaled(9)),
+        (JobState.FAILED, FailedStep("exec", 2)),
+        (JobState.UNKNOWN, Lost()),
+    ],
+)
+def test_outcomes_come_back(tmp_path: Path, state: JobState, outcome: Outcome) -> None:
+    """Each kind of outcome is read as it was written."""
+
+    async def body(store: Store) -> None:
+        job = a_job()
+        await store.insert(job, None)
+        after = await store.advance(job.id, JobState.PENDING, state, outcome_columns(outcome))
+        assert after == await store.resolve(job.id)
+        assert (after.state, after.outcome) == (state, outcome)
+
+    run(tmp_path, body)
+
+
+def test_a_job_moves_only_from_the_state_it_is_in(tmp_path: Path) -> None:
+    """An end is written once: the second writer is told so and changes nothing."""
+
+    async def body(store: Store) -> None:
+        job = a_job()
+        await store.insert(job, None)
+        await store.advance(job.id, JobState.PENDING, JobState.COMPLETED, {"exit_code": 3})
+        with pytest.raises(Internal):
+            await store.advance(job.id, JobState.PENDING, JobState.UNKNOWN, {})
+        assert (await store.resolve(job.id)).outcome == Exited(3)
+
+    run(tmp_path, body)
+
+
+def test_a_failed_write_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Writes that share a transaction fail one by one."""
+
+    async def body(store: Store) -> None:
+        good = [a_job() for _ in range(20)]
+        bad = [a_job(name="same") for _ in range(20)]
+        answers = await asyncio.gather(
+            *(store.insert(job, None) for pair in zip(good, bad, strict=True) for job in pair), return_exceptions=True
+        )
+        assert sum(isinstance(answer, AlreadyExists) for answer in answers) == 19
+        for job in good:
+            assert (await store.resolve(job.id)).id == job.id
+
+    run(tmp_path, body)
+
+
+def test_pages_are_newest_first_and_complete(tmp_path: Path) -> None:
+    """Following the tokens gives every job once, newest first, also while new ones arrive."""
+
+    async def body(store: Store) -> None:
+        jobs = [a_job(owner="alice" if number % 2 else "bob", labels={"n": str(number % 3)}) for number in range(25)]
+        for job in jobs:
+            await store.insert(job, None)
+        for wanted, expected in (
+            (JobFilter(), jobs),
+            (JobFilter(owner="alice"), jobs[1::2]),
+            (JobFilter(labels={"n": "1"}), jobs[1::3]),
+            (JobFilter(states=frozenset({JobState.PENDING})), jobs),
+            (JobFilter(states=frozenset({JobState.COMPLETED, JobState.FAILED})), []),
+            (JobFilter(name="none"), []),
+        ):
+            got: list[str] = []
+            token = ""
+            while True:
+                page = await store.page(wanted, 7, token)
+                got += [job.id for job in page.jobs]
+                token = page.next_page_token
+                if not token:
+                    break
+            assert got == [job.id for job in reversed(expected)]
+
+    run(tmp_path, body)
+
+
+def test_a_page_that_is_just_full_is_the_last(tmp_path: Path) -> None:
+    """No token is given where nothing follows."""
+
+    async def body(store: Store) -> None:
+        for _ in range(3):
+            await store.insert(a_job(), None)
+        assert (await store.page(JobFilter(), 3, "")).next_page_token == ""
+        assert (await store.page(JobFilter(), 2, "")).next_page_token != ""
+
+    run(tmp_path, body)
+
+
+def test_page_tokens_that_were_not_given_are_refused(tmp_path: Path) -> None:
+    """A token that is made up, changed, or of another filter is an error, not a page."""
+
+    async def body(store: Store) -> None:
+        for _ in range(3):
+            await store.insert(a_job(), None)
+        token = (await store.page(JobFilter(), 1, "")).next_page_token
+        flipped = ("A" if token[3] != "A" else "B").join((token[:3], token[4:]))
+        for wanted, bad in (
+            (JobFilter(), "made-up"),
+            (JobFilter(), "ä"),
+            (JobFilter(), "AAAA"),
+            (JobFilter(), token + "AAAA"),
+            (JobFilter(), flipped),
+            (JobFilter(owner="bob"), token),
+        ):
+            with pytest.raises(InvalidArgument, match="page_token"):
+                await store.page(wanted, 1, bad)
+
+    run(tmp_path, body)
+
+
+def test_a_newer_database_is_refused(tmp_path: Path) -> None:
+    """A schema this version does not know is not touched."""
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(FailedPrecondition, match="99"):
+        run(tmp_path, _nothing)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """Garbage is named, not overwritten."""
+    garbage = b"this is not a database" * 100
+    (tmp_path / "state.db").write_bytes(garbage)
+    with pytest.raises(FailedPrecondition, match=r"state\.db"):
+        run(tmp_path, _nothing)
+    assert (tmp_path / "state.db").read_bytes() == garbage
+
+
+def test_an_abandoned_write_is_still_done(tmp_path: Path) -> None:
+    """A caller that is cancelled while its write waits does not take it back."""
+
+    async def body(store: Store) -> None:
+        job = a_job()
+        task = asyncio.create_task(store.insert(job, None))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await store.insert(a_job(), None)
+        assert (await store.resolve(job.id)).id == job.id
+
+    run(tmp_path, body)
+
+
+async def _nothing(_: Store) -> None:
+    pass

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jsched import config
+from jsched.errors import InvalidArgument
+
+
+def test_flag_variable_file_default(tmp_path: Path) -> None:
+    """A flag wins over a variable, a variable over the file, the file over the default."""
+    file = tmp_path / "jsched.toml"
+    file.write_text('listen = "127.0.0.1:1"\nlog_dir = "logs"\ndata_dir = "/file"\ndrain_timeout = 3\n')
+    environ = {"JSCHED_LISTEN": "127.0.0.1:2", "JSCHED_DATA_DIR": "/variable", "HOME": str(tmp_path)}
+    loaded = config.load({"listen": "127.0.0.1:3", "log_dir": None}, config_file=str(file), environ=environ)
+    assert loaded.listen == "127.0.0.1:3"
+    assert loaded.data_dir == Path("/variable")
+    assert loaded.log_dir == tmp_path / "logs"
+    assert loaded.drain_timeout == 3.0
+    assert loaded.chunk_size == 256 * 1024
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("lissten = 1", "unknown key 'lissten'"),
+        ("listen = ", "not TOML"),
+        ('listen = "nowhere"', "'nowhere' is not an address"),
+        ('listen = "a:99999"', "'a:99999' is not an address"),
+        ('chunk_size = "big"', "chunk_size is 'big'"),
+        ("chunk_size = 0", "chunk_size is 0"),
+        ("chunk_size = 4194304", "chunk_size"),
+        ("handshake_timeout = -1", "handshake_timeout"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_key(tmp_path: Path, content: str, named: str) -> None:
+    """A configuration file is right in every key, or an error names the wrong one."""
+    file = tmp_path / "jsched.toml"
+    file.write_text(content)
+    with pytest.raises(InvalidArgument, match=named):
+        config.load({}, config_file=str(file), environ={"HOME": str(tmp_path)})
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A missing file is an error, not an empty configuration."""
+    with pytest.raises(InvalidArgument, match=r"missing\.toml"):
+        config.load({}, config_file=str(tmp_path / "missing.toml"), environ={})
+
+
+def test_a_wrong_variable_is_named() -> None:
+    """The message says which variable is wrong."""
+    with pytest.raises(InvalidArgument, match="JSCHED_CHUNK_SIZE"):
+        config.load({}, environ={"JSCHED_CHUNK_SIZE": "many"})
+
+
+def test_an_ipv6_address_is_split() -> None:
+    """An IPv6 host stands in brackets."""
+    assert config.split_address("[::1]:50051") == ("::1", 50051)
