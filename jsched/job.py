@@ -175,6 +175,19 @@ class JobPage:
     next_page_token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes of a log and the offset of the first of them."""
+
+    offset: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """The offset of the byte after the last."""
+        return self.offset + len(self.data)
+
+
 def check_seconds(name: str, value: float) -> None:
     """Raise InvalidArgument unless `value` is a number of seconds from 0 to ten years."""
     if not 0 <= value <= MAX_SECONDS:
