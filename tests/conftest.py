@@ -1,0 +1,62 @@
+"""What every test can ask for, and the list of what could not be tested here."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.helpers.server import Server
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with development certificates, made by the command."""
+    from tests.helpers.server import BIN
+
+    directory = tmp_path_factory.mktemp("certs") / "certs"
+    subprocess.run([BIN / "jsched", "certs", "dev", directory], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    return directory
+
+
+@pytest.fixture
+def server(tmp_path: Path, certs: Path) -> Iterator[Server]:
+    """A server of the test's own, that it may kill."""
+    yield from _serving(tmp_path / "server", certs)
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Server]:
+    """A server for all tests that only run jobs on it."""
+    yield from _serving(tmp_path_factory.mktemp("shared") / "server", certs)
+
+
+def _serving(root: Path, certs: Path) -> Iterator[Server]:
+    from tests.helpers.server import Server
+
+    server = Server(root, certs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what is missing on this machine, and how many tests could not run for it."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
+    if reasons:
+        terminalreporter.section("not tested here")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.line(f"not tested here: {reason} ({count} test{'s' if count > 1 else ''})")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return str(report.longrepr)
