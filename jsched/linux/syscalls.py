@@ -1,0 +1,95 @@
+"""System calls that Python 3.11 has no function for.
+
+Each wrapper has its call's name, and raises OSError naming the call. They know no jobs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterable
+
+LAST_DESCRIPTOR = 0xFFFFFFFF
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_SYS_CLOSE_RANGE = 436
+_SIGSET_SIZE = 128
+_SIGNALFD_SIGINFO = struct.Struct("=I124x")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_prctl = _libc.prctl
+_prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_prctl.restype = ctypes.c_int
+
+_prctl_text = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, use_errno=True
+)(("prctl", _libc))
+
+# Through syscall(2), because the C library has close_range() only since glibc 2.34. The number
+# is the same on every architecture.
+_syscall_close_range = _libc.syscall
+_syscall_close_range.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
+_syscall_close_range.restype = ctypes.c_long
+
+_signalfd = _libc.signalfd
+_signalfd.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
+_signalfd.restype = ctypes.c_int
+
+_sigaddset = _libc.sigaddset
+_sigaddset.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_sigaddset.restype = ctypes.c_int
+
+
+def prctl_set_child_subreaper() -> None:
+    """Make orphaned descendants children of this process, prctl(2) PR_SET_CHILD_SUBREAPER."""
+    _check("prctl(PR_SET_CHILD_SUBREAPER)", _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def prctl_set_pdeathsig(sig: int) -> None:
+    """Have `sig` sent to this process when the thread that forked it ends, prctl(2) PR_SET_PDEATHSIG.
+
+    The parent may have ended before the call: look at getppid() afterwards.
+    """
+    _check("prctl(PR_SET_PDEATHSIG)", _prctl(_PR_SET_PDEATHSIG, sig, 0, 0, 0))
+
+
+def prctl_set_name(name: str) -> None:
+    """Set the name that ps and top show, cut at 15 bytes, prctl(2) PR_SET_NAME."""
+    _check("prctl(PR_SET_NAME)", _prctl_text(_PR_SET_NAME, name.encode(), 0, 0, 0))
+
+
+def close_range(first: int, last: int) -> None:
+    """Close every descriptor from `first` to `last`, both included, close_range(2); an empty range is nothing."""
+    if first <= last:
+        _check("close_range", _syscall_close_range(_SYS_CLOSE_RANGE, first, last, 0))
+
+
+def signalfd(signals: Iterable[int]) -> int:
+    """Return a close-on-exec, non-blocking descriptor that `signals` are read from, signalfd(2).
+
+    They have to be blocked, or they are delivered in the ordinary way.
+    """
+    mask = ctypes.create_string_buffer(_SIGSET_SIZE)
+    for number in signals:
+        _check("sigaddset", _sigaddset(mask, number))
+    return _check("signalfd", _signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK))
+
+
+def read_signalfd(fd: int) -> list[int]:
+    """Return the numbers of the signals that are pending on a signalfd(), perhaps none."""
+    try:
+        data = os.read(fd, 64 * _SIGNALFD_SIGINFO.size)
+    except BlockingIOError:
+        return []
+    return [number for (number,) in _SIGNALFD_SIGINFO.iter_unpack(data)]
+
+
+def _check(call: str, result: int) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+    return result

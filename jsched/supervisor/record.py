@@ -1,0 +1,207 @@
+"""The files by which monitor and server tell each other what must outlive them both.
+
+runs/<id>    by the monitor before the command runs; or a claim by recovery, so that it never will
+stops/<id>   by the server: end this job, with this much grace
+exits/<id>   by the monitor when the job has ended
+
+A file is one line of JSON and one line with the CRC-32 of the first, so half a file is no
+record. It appears under its name whole; temporary names begin with ".". Fields that a reader
+does not know are skipped: monitors of one version meet servers of the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from binascii import crc32
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+Directory = str | os.PathLike[str]
+
+_MODE = 0o600
+_MAX_SIZE = 65536
+
+
+class RunRecord(NamedTuple):
+    """A job that runs, or ran: who watches it and who it is.
+
+    `monitor_start` is in clock ticks since the boot, `started_at_ns` in nanoseconds since the
+    epoch by the wall clock.
+    """
+
+    job_id: str
+    boot_id: str
+    monitor_pid: int
+    monitor_start: int
+    pid: int
+    started_at_ns: int
+
+
+class ExitRecord(NamedTuple):
+    """How a job ended: an exit code, a signal, or the step that kept it from starting.
+
+    `stopped` and `timed_out` say what was being carried out when it ended, `forced` that SIGKILL
+    was needed for its main process then. Times are nanoseconds since the epoch; `ended_at_ns` is
+    the start plus the time that passed, so a jump of the clock does not falsify it. CPU time is
+    in seconds. `max_rss` is in bytes, of the largest single process; it is never below the few
+    MiB that the process has had between fork and exec, getrusage(2).
+    """
+
+    job_id: str
+    exit_code: int | None
+    signal: int | None
+    failed_step: str | None
+    errno: int | None
+    stopped: bool
+    timed_out: bool
+    forced: bool
+    started_at_ns: int | None
+    ended_at_ns: int
+    cpu_user: float
+    cpu_system: float
+    max_rss: int
+
+
+_INTEGER = (int,)
+_OPTIONAL_INTEGER = (int, type(None))
+_RUN_TYPES: dict[str, tuple[type, ...]] = {
+    "job_id": (str,),
+    "boot_id": (str,),
+    "monitor_pid": _INTEGER,
+    "monitor_start": _INTEGER,
+    "pid": _INTEGER,
+    "started_at_ns": _INTEGER,
+}
+_EXIT_TYPES: dict[str, tuple[type, ...]] = {
+    "job_id": (str,),
+    "exit_code": _OPTIONAL_INTEGER,
+    "signal": _OPTIONAL_INTEGER,
+    "failed_step": (str, type(None)),
+    "errno": _OPTIONAL_INTEGER,
+    "stopped": (bool,),
+    "timed_out": (bool,),
+    "forced": (bool,),
+    "started_at_ns": _OPTIONAL_INTEGER,
+    "ended_at_ns": _INTEGER,
+    "cpu_user": (int, float),
+    "cpu_system": (int, float),
+    "max_rss": _INTEGER,
+}
+
+
+def write_run(runs_dir: Directory, record: RunRecord) -> None:
+    """Say that a job is about to run; raises FileExistsError if its id is taken or claimed, else OSError."""
+    _write_once(runs_dir, record.job_id, record._asdict())
+
+
+def read_run(runs_dir: Directory, job_id: str) -> RunRecord | None:
+    """Return the job's run record; None if there is none, no whole one, or a claim."""
+    fields = _read(runs_dir, job_id, _RUN_TYPES)
+    return None if fields is None else RunRecord(**fields)
+
+
+def write_claim(runs_dir: Directory, job_id: str) -> None:
+    """Take the place of the job's run record; raises FileExistsError if it is taken, else OSError."""
+    _write_once(runs_dir, job_id, {"job_id": job_id, "claimed": True})
+
+
+def claim_run(runs_dir: Directory, job_id: str) -> bool:
+    """Make sure that no monitor starts this job from now on; False if one already has.
+
+    True too if the place was claimed before, or holds no whole record. Raises OSError.
+    """
+    try:
+        write_claim(runs_dir, job_id)
+    except FileExistsError:
+        return read_run(runs_dir, job_id) is None
+    return True
+
+
+def write_exit(exits_dir: Directory, record: ExitRecord) -> None:
+    """Say how a job ended: visible at once, and on disk when this returns; raises OSError."""
+    with _temporary(exits_dir, record.job_id, record._asdict()) as (fd, temporary):
+        os.rename(temporary, _path(exits_dir, record.job_id))
+        os.fsync(fd)
+    directory = os.open(exits_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read_exit(exits_dir: Directory, job_id: str) -> ExitRecord | None:
+    """Return how the job ended; None if there is no record, or no whole one."""
+    fields = _read(exits_dir, job_id, _EXIT_TYPES)
+    return None if fields is None else ExitRecord(**fields)
+
+
+def write_stop(stops_dir: Directory, job_id: str, grace: float) -> None:
+    """Ask for the job's end with `grace` seconds between SIGTERM and SIGKILL; raises OSError."""
+    with _temporary(stops_dir, job_id, {"job_id": job_id, "grace": grace}) as (_, temporary):
+        os.rename(temporary, _path(stops_dir, job_id))
+
+
+def read_stop(stops_dir: Directory, job_id: str) -> float | None:
+    """Return the grace in seconds of the stop that was asked for; None if none was."""
+    fields = _read(stops_dir, job_id, {"job_id": (str,), "grace": (int, float)})
+    return float(fields["grace"]) if fields is not None and fields["grace"] >= 0 else None
+
+
+def forget(runs_dir: Directory, exits_dir: Directory, stops_dir: Directory, job_id: str) -> None:
+    """Remove what is written about the job; what is not there is no error. Raises OSError."""
+    for directory in (runs_dir, exits_dir, stops_dir):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_path(directory, job_id))
+
+
+def _path(directory: Directory, job_id: str) -> str:
+    if not job_id or "/" in job_id or job_id.startswith("."):
+        raise ValueError(f"{job_id!r} is not a job id")
+    return os.path.join(directory, job_id)
+
+
+@contextlib.contextmanager
+def _temporary(directory: Directory, job_id: str, fields: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Write a whole file under a temporary name, which is gone afterwards if nobody renamed it."""
+    body = json.dumps(fields, separators=(",", ":")).encode()
+    directory, name = os.path.split(_path(directory, job_id))
+    temporary = os.path.join(directory, f".{name}.{os.getpid()}.{time.monotonic_ns()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    try:
+        content = b"%s\ncrc32 %08x\n" % (body, crc32(body))
+        while content:
+            content = content[os.write(fd, content) :]
+        yield fd, temporary
+    finally:
+        os.close(fd)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _write_once(directory: Directory, job_id: str, fields: dict[str, Any]) -> None:
+    with _temporary(directory, job_id, fields) as (_, temporary):
+        os.link(temporary, _path(directory, job_id))
+
+
+def _read(directory: Directory, job_id: str, types: dict[str, tuple[type, ...]]) -> dict[str, Any] | None:
+    try:
+        fd = os.open(_path(directory, job_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        content = os.read(fd, _MAX_SIZE)
+    finally:
+        os.close(fd)
+    body, newline, checksum = content.partition(b"\n")
+    if not newline or checksum != b"crc32 %08x\n" % crc32(body):
+        return None
+    try:
+        fields = json.loads(body)
+        known = {name: fields[name] for name in types}
+    except (ValueError, KeyError, TypeError):
+        return None
+    whole = all(type(value) in types[name] for name, value in known.items())
+    return known if whole and known["job_id"] == job_id else None
