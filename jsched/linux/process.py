@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 
 _STATE_FIELD = 3
 _PPID_FIELD = 4
@@ -52,6 +53,13 @@ def open_process(pid: int, start_time: int) -> int | None:
         os.close(pidfd)
         return None
     return pidfd
+
+
+def has_ended(pidfd: int) -> bool:
+    """Return whether the process has ended, reaped or not; a pidfd is readable then, pidfd_open(2)."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def descendants(pid: int) -> set[int]:

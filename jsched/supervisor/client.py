@@ -37,7 +37,7 @@ class Supervisor:
         self._stops_dir = os.fspath(stops_dir.absolute())
         self._log_gid = log_gid
         self._link: Link | None = None
-        self._ending: set[Link] = set()
+        self._open_links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawning = asyncio.Lock()
         self._deaths = 0
@@ -57,9 +57,7 @@ class Supervisor:
         """End the launcher; jobs go on. Launches that nobody has begun fail with Unavailable."""
         self._closed = True
         async with self._spawning:
-            links = set(self._ending)
-            if self._link is not None:
-                links.add(self._link)
+            links = set(self._open_links)
         await asyncio.gather(*(link.close() for link in links))
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -77,9 +75,10 @@ class Supervisor:
         """Start a job and return when its command was executed; `env` is its whole environment, paths are absolute.
 
         Raises StartFailed naming the step; ResourceExhausted if the host is short of something;
-        Unavailable if no launcher can be had, and nothing was started then; Internal if the
-        monitor was killed, and then the run record, if there is one, tells that the command may
-        have run. A launch that is cancelled may still take place.
+        Unavailable if no launcher can be had, Internal if the monitor was killed: after each of
+        them nothing was started, nor will be. If the monitor was killed when it had already let
+        the command go, the run record is returned: how the job ended, nobody knows then. A
+        launch that is cancelled may still take place.
         """
         request = LaunchRequest(
             job_id=job_id,
@@ -97,9 +96,12 @@ class Supervisor:
         launch = Launch(request, asyncio.get_running_loop().create_future())
         await self._send(launch)
         report = await launch.answer
-        if report.run is None:
+        run = report.run
+        if report.failed_step == "monitor":
+            run = await asyncio.to_thread(record.read_run, self._runs_dir, job_id)
+        if run is None:
             raise _error(request, report)
-        return report.run
+        return run
 
     def request_stop(self, run: RunRecord, pidfd: int, grace: float) -> None:
         """Ask the monitor behind `pidfd` to end its job; `grace` is in seconds. Blocks for a file write.
@@ -140,15 +142,18 @@ class Supervisor:
                     self._deaths += 1
                     reason = str(error)
                 else:
-                    self._link = link
-                    self._ending.add(link)
-                    return link
+                    if link.alive:
+                        self._link = link
+                        self._open_links.add(link)
+                        return link
+                    self._deaths += 1
+                    reason = "it has ended"
             self._rest_until = loop.time() + _REST
             raise _no_launcher(reason)
 
     def _pause(self) -> float:
         """Return how many seconds to wait before the next launcher: none after the first death in a row."""
-        return 0.0 if self._deaths < 2 else min(_FIRST_PAUSE * 2.0 ** (self._deaths - 2), _LONGEST_PAUSE)
+        return 0.0 if self._deaths < 2 else min(_FIRST_PAUSE * 2.0 ** min(self._deaths - 2, 16), _LONGEST_PAUSE)
 
     def _on_death(self, link: Link) -> None:
         if link is not self._link:
@@ -158,7 +163,7 @@ class Supervisor:
             self._spawn_task(self._replace(link))
 
     def _on_end(self, link: Link, left: list[Launch]) -> None:
-        self._ending.discard(link)
+        self._open_links.discard(link)
         for launch in left:
             if launch.answer.done():
                 continue

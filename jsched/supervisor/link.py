@@ -100,10 +100,14 @@ class Link(asyncio.Protocol):
         if self._process is not None:
             if at_once:
                 self._process.kill()
-            await self._reap()
+            await self.reap()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_WITHIN):
                 await asyncio.shield(self._ended)
+        # What became of these, the files will tell: they are not known to have failed.
+        for launch in self._launches.values():
+            launch.answer.cancel()
+        self._launches.clear()
         self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -160,10 +164,8 @@ class Link(asyncio.Protocol):
 
     async def reap(self) -> None:
         """Wait for the launcher's process, which is known to be ending."""
-        await self._reap()
-
-    async def _reap(self) -> None:
-        assert self._process is not None
+        if self._process is None:
+            return
         try:
             await asyncio.to_thread(self._process.wait, _END_WITHIN)
         except subprocess.TimeoutExpired:

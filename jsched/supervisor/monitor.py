@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import select
 import signal
@@ -20,6 +19,7 @@ from typing import NoReturn, TypeVar
 
 from jsched.linux import process, syscalls
 from jsched.supervisor import child, ending, record, wire
+from jsched.supervisor.stopping import Stopping, now
 from jsched.supervisor.tree import kill_tree
 from jsched.supervisor.wire import LaunchRequest, Report
 
@@ -52,7 +52,7 @@ def main(request: LaunchRequest, reports: int) -> NoReturn:
 
 
 class Monitor:
-    """One job's life; run() is the table of contents. Times inside are seconds of CLOCK_BOOTTIME."""
+    """One job's life; run() is the table of contents. Times are seconds of now()."""
 
     def __init__(self, request: LaunchRequest, reports: int, signals: int) -> None:
         self._request = request
@@ -69,10 +69,7 @@ class Monitor:
         self._childless = False
         self._started = 0.0
         self._ended = 0.0
-        self._time_limit = math.inf
-        self._kill_at = math.inf
-        self._kill_pause = _SHORTEST_PAUSE
-        self._ending = self._stopped = self._timed_out = self._killed = False
+        self._stopping = Stopping(0, 0.0, None)
 
     def run(self) -> None:
         """Start, watch, sweep, record."""
@@ -80,13 +77,11 @@ class Monitor:
             self._start()
             while self._status is None:
                 self._wait()
-                self._enforce()
         except _StepFailed as failure:
             self._failure = (failure.step, failure.number)
         except Exception as defect:  # noqa: BLE001 the tree must not be left alone
             ending.complain(self._request.job_id, defect)
         self._sweep()
-        self._take_result()
         self._record()
         self._deliver_report()
 
@@ -96,6 +91,7 @@ class Monitor:
         log = _step("log", _open_log, self._request)
         gate, opener = _step("fork", os.pipe)
         self._result, result = _step("fork", os.pipe)
+        self._poller.register(self._result, select.POLLIN)
         monitor_pid = os.getpid()
         self._pid = _step("fork", os.fork)
         if self._pid == 0:
@@ -111,13 +107,11 @@ class Monitor:
                 os.write(opener, b".")
         finally:
             os.close(opener)
-        if self._request.timeout is not None:
-            self._time_limit = self._started + self._request.timeout
-        self._poller.register(self._result, select.POLLIN)
+        self._stopping = Stopping(self._pid, self._request.grace, self._request.timeout)
 
     def _write_run(self) -> record.RunRecord:
         pid = os.getpid()
-        self._started = _now()
+        self._started = now()
         run = record.RunRecord(
             job_id=self._request.job_id,
             boot_id=process.boot_id(),
@@ -132,20 +126,20 @@ class Monitor:
     # Watch: one poll for signals, the result of exec and the report that is still to be sent.
 
     def _wait(self) -> None:
-        until = min(self._time_limit, self._kill_at, _now() + _LONGEST_POLL)
-        for fd, _ in self._poller.poll(max(0.0, until - _now()) * 1000):
+        pause = min(max(0.0, self._stopping.next_at - now()), _LONGEST_POLL)
+        for fd, _ in self._poller.poll(pause * 1000):
             if fd == self._signals:
                 self._take_signals()
             elif fd == self._result:
                 self._take_result()
             elif fd == self._reports:
                 self._send_report()
+        if self._status is None:
+            self._stopping.enforce()
 
     def _take_signals(self) -> None:
         if signal.SIGTERM in syscalls.read_signalfd(self._signals):
-            grace = record.read_stop(self._request.stops_dir, self._request.job_id)
-            self._stopped = True
-            self._end_within(self._request.grace if grace is None else grace)
+            self._stopping.request(record.read_stop(self._request.stops_dir, self._request.job_id))
         self._reap()
 
     def _take_result(self) -> None:
@@ -170,30 +164,8 @@ class Monitor:
                 return
             if pid == self._pid:
                 self._status = status
-                self._ended = _now()
-
-    # End: SIGTERM and SIGCONT once, SIGKILL to the whole tree when the grace is over.
-
-    def _enforce(self) -> None:
-        now = _now()
-        if self._status is not None:
-            return
-        if now >= self._time_limit:
-            self._time_limit = math.inf
-            self._timed_out = True
-            self._end_within(self._request.grace)
-        if now >= self._kill_at:
-            self._killed = True
-            kill_tree(os.getpid())
-            self._kill_at = now + self._kill_pause
-            self._kill_pause = min(2 * self._kill_pause, _LONGEST_PAUSE)
-
-    def _end_within(self, grace: float) -> None:
-        # The first asks politely; a later one can only make it sooner.
-        self._kill_at = min(self._kill_at, _now() + grace)
-        if not self._ending and grace > 0:
-            _terminate(self._pid)
-        self._ending = True
+                self._ended = now()
+                self._take_result()
 
     def _sweep(self) -> None:
         """Kill and reap all that is left; what may not be signalled is waited for."""
@@ -223,9 +195,9 @@ class Monitor:
                 self._run,
                 self._status,
                 seconds=self._ended - self._started,
-                stopped=self._stopped,
-                timed_out=self._timed_out,
-                killed=self._killed,
+                stopped=self._stopping.stopped,
+                timed_out=self._stopping.timed_out,
+                killed=self._stopping.killed,
             )
             ending.write(self._request.exits_dir, end)
 
@@ -242,10 +214,12 @@ class Monitor:
             self._poller.register(self._reports, select.POLLOUT)
 
     def _deliver_report(self) -> None:
+        poller = select.poll()
+        poller.register(self._reports, select.POLLOUT)
+        self._send_report()
         while self._report is not None:
+            poller.poll()
             self._send_report()
-            if self._report is not None:
-                self._poller.poll(_LONGEST_PAUSE * 1000)
 
 
 def _detach(reports: int) -> int:
@@ -269,25 +243,8 @@ def _open_log(request: LaunchRequest) -> int:
     return log
 
 
-def _terminate(pid: int) -> None:
-    # The pid is the group's too, once the child has its session. SIGCONT lets a stopped one see SIGTERM.
-    for number in (signal.SIGTERM, signal.SIGCONT):
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-        except PermissionError:
-            pass
-
-
 def _step(name: str, action: Callable[..., _T], *arguments: object) -> _T:
     try:
         return action(*arguments)
     except OSError as error:
         raise _StepFailed(name, error.errno or errno.EIO) from error
-
-
-def _now() -> float:
-    # Goes on while the host sleeps, and no one can set it: clock_gettime(2).
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
