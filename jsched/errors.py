@@ -11,6 +11,7 @@
     ├── PermissionDenied     the identity may not do this
     ├── ResourceExhausted    a limit of the server or the host was reached
     ├── Unavailable          not now; try again (draining, not reachable)
+    ├── Unimplemented        the server has no such method
     ├── DataLoss             something that was promised to be kept is gone
     └── Internal             a defect of jsched, or of its host
 
@@ -112,6 +113,12 @@ class Unavailable(JschedError):
     """The service can't answer now; trying again is right."""
 
     kind = "unavailable"
+
+
+class Unimplemented(JschedError):
+    """The server has no such method."""
+
+    kind = "unimplemented"
 
 
 class DataLoss(JschedError):
