@@ -107,7 +107,7 @@ async def _drain(
     await server.stop(config.drain_timeout)
 
 
-async def _report(answers: health.HealthServicer, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+async def _report(answers: health.HealthServicer, status: int) -> None:
     for service in ("", SERVICE):
         await answers.set(service, status)
 
@@ -122,9 +122,14 @@ def _stop_on_signals() -> asyncio.Future[None]:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[None] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: stop.done() or stop.set_result(None))
+        loop.add_signal_handler(number, _resolve, stop)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     return stop
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _raise_open_file_limit() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -163,11 +162,11 @@ def _duration(seconds: float | None) -> Duration | None:
     return duration
 
 
-def _seconds(request: Any, field: str) -> float | None:
+def _seconds(request: pb.StartJobRequest | pb.StopJobRequest, field: str) -> float | None:
     if not request.HasField(field):
         return None
-    duration = getattr(request, field)
-    return float(duration.seconds) + duration.nanos / 1e9
+    duration: Duration = getattr(request, field)
+    return duration.seconds + duration.nanos / 1e9
 
 
 def _or_default(value: float | None, default: float) -> float:

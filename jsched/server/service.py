@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import methodcaller
+from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.message import Message
-from grpc.aio import ServicerContext
 
 from jsched.engine import Engine
-from jsched.errors import InvalidArgument
+from jsched.errors import InvalidArgument, StartFailed
 from jsched.output.follower import Chunk
 from jsched.server import convert
 from jsched.server.interceptors import current_call
 from jsched.v1 import jobs_pb2 as pb
+
+if TYPE_CHECKING:
+    from jsched.server.interceptors import Context
 
 _SERIALIZE = methodcaller("SerializeToString")
 SERVICE = pb.DESCRIPTOR.services_by_name["JobService"].full_name
@@ -48,38 +51,43 @@ class JobService:
             },
         )
 
-    async def start_job(self, request: pb.StartJobRequest, _: ServicerContext) -> pb.StartJobResponse:
+    async def start_job(self, request: pb.StartJobRequest, _: Context) -> pb.StartJobResponse:
         """Start a job."""
         call = current_call()
-        job = await self._engine.start(convert.to_spec(request), owner=call.user, request_id=request.request_id or None)
+        spec = convert.to_spec(request)
+        try:
+            job = await self._engine.start(spec, owner=call.user, request_id=request.request_id or None)
+        except StartFailed as error:
+            call.job_id = error.job_id
+            raise
         call.job_id = job.id
         return pb.StartJobResponse(job_id=job.id, job=convert.from_job(job))
 
-    async def stop_job(self, request: pb.StopJobRequest, _: ServicerContext) -> pb.StopJobResponse:
+    async def stop_job(self, request: pb.StopJobRequest, _: Context) -> pb.StopJobResponse:
         """Stop a job."""
         ref = _ref(request.job_id)
         return convert.from_stop(await self._engine.stop(ref, grace=convert.to_grace(request), by=current_call().user))
 
-    async def get_job(self, request: pb.GetJobRequest, _: ServicerContext) -> pb.GetJobResponse:
+    async def get_job(self, request: pb.GetJobRequest, _: Context) -> pb.GetJobResponse:
         """Tell what is known of a job."""
         return pb.GetJobResponse(job=convert.from_job(await self._engine.get(_ref(request.job_id))))
 
-    async def list_jobs(self, request: pb.ListJobsRequest, _: ServicerContext) -> pb.ListJobsResponse:
+    async def list_jobs(self, request: pb.ListJobsRequest, _: Context) -> pb.ListJobsResponse:
         """List jobs."""
         wanted = convert.to_filter(request)
         return convert.from_page(
             await self._engine.list(wanted, page_size=request.page_size, page_token=request.page_token)
         )
 
-    async def wait_job(self, request: pb.WaitJobRequest, _: ServicerContext) -> pb.WaitJobResponse:
+    async def wait_job(self, request: pb.WaitJobRequest, _: Context) -> pb.WaitJobResponse:
         """Wait for a job's end."""
         return pb.WaitJobResponse(job=convert.from_job(await self._engine.wait(_ref(request.job_id))))
 
-    async def delete_job(self, request: pb.DeleteJobRequest, _: ServicerContext) -> pb.DeleteJobResponse:
+    async def delete_job(self, request: pb.DeleteJobRequest, _: Context) -> pb.DeleteJobResponse:
         """Delete a job."""
         return pb.DeleteJobResponse(job_id=(await self._engine.remove(_ref(request.job_id))).id)
 
-    async def stream_output(self, request: pb.StreamOutputRequest, context: ServicerContext) -> None:
+    async def stream_output(self, request: pb.StreamOutputRequest, context: Context) -> None:
         """Send a job's output, and say how it ended."""
         ref = _ref(request.job_id)
         job = await self._engine.get(ref)
