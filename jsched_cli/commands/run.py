@@ -1,0 +1,69 @@
+"""Start a job, show its output, and end as it ends.
+
+COMMAND and its arguments are given to the host as they are: no shell is involved.
+Flags end at COMMAND; what follows it is the command's own.
+
+Ctrl-C (and SIGTERM, and a closed terminal) stops the job; a second time kills it at once; a
+third time leaves it. A closed stdout (| head) stops the job, too. If the server goes away,
+the job runs on, and the output goes on at the byte where it was once the server is back.
+
+The exit code is the job's own, 128+n if signal n ended it, 141 if stdout was closed, and
+125 if the job could not be started, if nobody recorded how it ended, or if jsched-cli
+itself failed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jsched_cli.errors import CLOSED_PIPE, job_exit_code
+from jsched_cli.flags import add_reconnect, connect
+from jsched_cli.interrupts import Interrupts
+from jsched_cli.spec import add_spec, spec
+from jsched_cli.streaming import copy_output, say_ending
+
+if TYPE_CHECKING:
+    import argparse
+
+    from jsched.client import Client
+    from jsched.commandline import Parser
+    from jsched.job import Job
+
+EXAMPLES = """
+jsched-cli run make test
+jsched-cli run --timeout 5m --env DEBUG -- ./check.sh --verbose
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the flags of `run`."""
+    add_reconnect(parser)
+    add_spec(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a job."""
+    wanted = spec(args)
+    with connect(args) as client, Interrupts(client) as interrupts:
+        job = client.start(wanted, request_id=args.request_id)
+        interrupts.started(job.id)
+        ended = _output(client, job.id, interrupts)
+    if ended is None:
+        return CLOSED_PIPE
+    say_ending(ended)
+    return job_exit_code(ended)
+
+
+def _output(client: Client, job_id: str, interrupts: Interrupts) -> Job | None:
+    """Show the job's output and return the ended job, or None if stdout was closed."""
+    from jsched.errors import JschedError
+
+    try:
+        return copy_output(client, job_id)
+    except BrokenPipeError:
+        interrupts.stop(None)
+        return None
+    except JschedError as error:
+        where = f"the job may run on; its output: jsched-cli stream {job_id}"
+        error.hint = f"{error.hint}; {where}" if error.hint else where
+        raise

@@ -1,0 +1,42 @@
+"""A job's output on its way to stdout, and what is said when the connection breaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jsched_cli.output import say, summary, write_bytes
+
+if TYPE_CHECKING:
+    from jsched.client import Client
+    from jsched.errors import JschedError
+    from jsched.job import Job
+
+
+def lost(_: JschedError, attempt: int) -> None:
+    """Say once that the connection is gone."""
+    if attempt == 1:
+        say("connection lost, reconnecting …")
+
+
+def back(offset: int) -> None:
+    """Say that the connection is there again, and where the output goes on."""
+    say(f"reconnected at offset {offset}")
+
+
+def copy_output(client: Client, ref: str, *, offset: int = 0, follow: bool = True) -> Job | None:
+    """Write a job's output to stdout as it comes, and return the job if it has ended.
+
+    Raises BrokenPipeError when nobody reads any more.
+    """
+    with client.follow(ref, offset, follow, on_reconnect=lost, on_resume=back) as stream:
+        for chunk in stream:
+            write_bytes(chunk.data)
+        return stream.ended
+
+
+def say_ending(job: Job) -> None:
+    """Say how a job ended that did not end by itself: its exit code alone would not tell."""
+    from jsched.job import Exited
+
+    if not isinstance(job.outcome, Exited) or job.reason is not None:
+        say(f"job {job.id[:8]}: {summary(job)}")
