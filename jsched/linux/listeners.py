@@ -1,9 +1,10 @@
-"""Who listens on a TCP port, as far as /proc tells this user."""
+"""TCP ports: whether one is free, and who listens on it as far as /proc tells this user."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -32,6 +33,21 @@ def find_listener(port: int) -> Listener | None:
         if sockets.intersection(_files(pid)):
             return Listener(pid, command_line(pid))
     return None
+
+
+def try_to_listen(host: str, port: int) -> None:
+    """Listen on an address for a moment; raises OSError (EADDRINUSE, EADDRNOTAVAIL, EACCES) if that can't be done."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Connections that have ended but linger (TIME_WAIT) are no reason not to listen.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        probe.listen(1)
+
+
+def has_open(pid: int, path: str | os.PathLike[str]) -> bool:
+    """Return whether a process has this file open; False if this user may not look into it."""
+    return os.path.realpath(path) in _files(pid)
 
 
 def command_line(pid: int) -> str:

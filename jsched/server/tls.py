@@ -50,6 +50,19 @@ def prepare(certs_dir: Path) -> None:
 
     Raises FailedPrecondition naming the file and what to do, Internal if grpc is imported already.
     """
+    suites = check(certs_dir)
+    if "grpc" in sys.modules:
+        raise Internal("grpc was imported before TLS was prepared, so it would accept TLS 1.2")
+    os.environ[_VARIABLE] = suites
+    # At its own default grpc prints a line without a peer for every refused handshake, those of `probe` among them.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
+def check(certs_dir: Path) -> str:
+    """Check that the server can serve with these files, and return TLS 1.2 suites that fail with its key.
+
+    Raises FailedPrecondition naming the file and what to do.
+    """
     certificate_path, key_path, ca_path = (certs_dir / name for name in (CERTIFICATE, KEY, CLIENT_CA))
     for path in (certificate_path, key_path, ca_path):
         if not path.exists():
@@ -63,12 +76,7 @@ def prepare(certs_dir: Path) -> None:
     _check_mode(key_path)
     for ca in certificate_files.read_certificates(ca_path):
         certificate_files.check_validity(ca, ca_path)
-    suites = _suites_that_fail(key, certificate_path)
-    if "grpc" in sys.modules:
-        raise Internal("grpc was imported before TLS was prepared, so it would accept TLS 1.2")
-    os.environ[_VARIABLE] = suites
-    # At its own default grpc prints a line without a peer for every refused handshake, those of `probe` among them.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    return _suites_that_fail(key, certificate_path)
 
 
 def credentials(certs_dir: Path) -> grpc.ServerCredentials:

@@ -9,7 +9,6 @@ import os
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from jsched.commands.dev.places import Places
 from jsched.config import CONFIG_VARIABLE, split_address
 from jsched.errors import FailedPrecondition, Unavailable
 from jsched.linux import process
-from jsched.linux.listeners import find_listener
+from jsched.linux.listeners import find_listener, try_to_listen
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
@@ -117,17 +116,16 @@ def check_free(listen: str) -> None:
     """Raise FailedPrecondition, naming who has it, unless a server could listen on this address."""
     host, port = split_address(listen)
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # Connections that have ended but linger (TIME_WAIT) are no reason not to listen.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
+        try_to_listen(host, port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise FailedPrecondition(f"can't listen on {listen}: {error.strerror}", obj=listen) from None
         holder = find_listener(port)
-        by = f"by process {holder.pid} ({_shorten(holder.command)})" if holder else "by a process of another user"
+        by = (
+            f"by process {holder.pid} ({_shorten(holder.command)})"
+            if holder
+            else "by a process that this user may not look into"
+        )
         raise FailedPrecondition(
             f"port {port} is taken {by}",
             obj=listen,

@@ -1,0 +1,63 @@
+"""Say whether this host can run jobs as configured, one line for each thing that matters.
+
+It changes nothing, and can be run beside a server. The exit code is 1 if anything fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from jsched import config as configuration
+from jsched.commands.doctor.finding import Finding, Level
+
+EXAMPLES = """
+jsched doctor
+jsched doctor --config /etc/jsched/jsched.toml
+jsched doctor --certs certs --data-dir .jsched --log-dir logs
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `jsched serve` has: it is that configuration that is looked at."""
+    parser.add_argument("--config", metavar="FILE", help="TOML file with the settings (JSCHED_SERVER_CONFIG)")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="address to serve on (JSCHED_LISTEN)")
+    parser.add_argument("--certs", metavar="DIR", dest="certs_dir", type=Path, help="certificates (JSCHED_CERTS)")
+    parser.add_argument("--data-dir", metavar="DIR", type=Path, help="where the state is kept (JSCHED_DATA_DIR)")
+    parser.add_argument("--log-dir", metavar="DIR", type=Path, help="where the jobs' logs are (JSCHED_LOG_DIR)")
+    parser.add_argument("--log-group", metavar="GROUP", help="group that may read the logs (JSCHED_LOG_GROUP)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at everything, and print what was found."""
+    from jsched.commands.doctor import certificates, files, host, port
+
+    names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group")
+    config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
+    findings = [
+        host.python(),
+        host.kernel(),
+        host.pidfd(),
+        host.subreaper(),
+        host.boot(),
+        host.inotify(),
+        host.open_files(),
+        *files.data(config),
+        *files.logs(config),
+        files.log_group(config),
+        *certificates.certificates(config),
+        port.port(config),
+    ]
+    show(findings)
+    return 1 if any(finding.level is Level.FAIL for finding in findings) else 0
+
+
+def show(findings: list[Finding]) -> None:
+    """Print each finding, and under it what to do."""
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        print(f"{finding.level.value:<4}  {finding.subject:<{width}}  {finding.text}")
+        if finding.advice:
+            print(f"{'':<4}  {'':<{width}}  -> {finding.advice}")
+    sys.stdout.flush()

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from jsched.commands.doctor import certificates, files, host, port
+from jsched.commands.doctor.finding import Finding, Level
+from jsched.config import Config
+from tests.helpers.server import BIN
+
+
+def _config(tmp_path: Path, certs: Path | None = None, **settings: object) -> Config:
+    listen = str(settings.pop("listen", "127.0.0.1:0"))
+    directories = {"data_dir": tmp_path / "data", "log_dir": tmp_path / "logs"} | settings
+    return Config(certs_dir=certs, listen=listen, **directories)  # type: ignore[arg-type]
+
+
+def _doctor(tmp_path: Path, certs: Path, listen: str) -> subprocess.CompletedProcess[str]:
+    flags = [f"--data-dir={tmp_path}/data", f"--log-dir={tmp_path}/logs", f"--certs={certs}", f"--listen={listen}"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "JSCHED_SERVER_CONFIG": os.devnull}
+    return subprocess.run(
+        [BIN / "jsched", "doctor", *flags], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_host_that_can_run_jobs_passes(tmp_path: Path, certs: Path) -> None:
+    """With certificates and writable directories nothing fails, and nothing was made."""
+    run = _doctor(tmp_path, certs, "127.0.0.1:0")
+    assert run.returncode == 0, run.stdout
+    assert "FAIL" not in run.stdout
+    assert "server.crt" in run.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_without_certificates_fails_and_is_told_what_to_do(tmp_path: Path) -> None:
+    """A missing certificate is a line that names the file and the command that makes it, and exit code 1."""
+    run = _doctor(tmp_path, tmp_path / "none", "127.0.0.1:0")
+    assert run.returncode == 1
+    assert f"{tmp_path}/none/server.crt is not there" in run.stdout
+    assert "jsched certs dev" in run.stdout
+
+
+def test_a_certificate_that_ends_within_30_days_is_a_warning(tmp_path: Path, certs: Path) -> None:
+    """Ten days before its end the server's certificate is a warning with the date; today it is fine."""
+    config = _config(tmp_path, certs)
+    assert {one.level for one in certificates.certificates(config)} == {Level.OK}
+    near_the_end = datetime.now(UTC) + timedelta(days=355)
+    levels = {one.subject: one for one in certificates.certificates(config, near_the_end)}
+    assert levels["server.crt"].level is Level.WARN
+    assert "9 days" in levels["server.crt"].text
+    assert levels["client-ca.crt"].level is Level.OK
+
+
+def test_a_free_port_and_one_that_a_stranger_has(tmp_path: Path) -> None:
+    """A port that another process listens on fails, naming that process; once it is free it is fine."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = _config(tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}")
+        finding = port.port(config)
+        assert finding.level is Level.FAIL
+        assert f"process {os.getpid()} " in finding.text
+    assert port.port(config).level is Level.OK
+
+
+def test_the_port_that_our_own_server_has_is_fine(tmp_path: Path) -> None:
+    """A listener that holds the lock of the configured data directory is the server that was meant."""
+    (tmp_path / "data").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken, (tmp_path / "data" / "lock").open("w"):
+        finding = port.port(_config(tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}"))
+    assert finding.level is Level.OK
+    assert f"served by process {os.getpid()}" in finding.text
+
+
+def test_an_address_of_another_host_fails(tmp_path: Path) -> None:
+    """An address that this host does not have (RFC 5737) fails with the errno's text."""
+    finding = port.port(_config(tmp_path, listen="192.0.2.1:50051"))
+    assert finding.level is Level.FAIL
+    assert "Cannot assign requested address" in finding.text
+
+
+def _by_subject(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in findings}
+
+
+def test_directories_that_are_not_there_are_to_be_made(tmp_path: Path) -> None:
+    """A directory that the server will make is fine where its parent can be written."""
+    found = _by_subject(list(files.data(_config(tmp_path))))
+    assert found["data directory"].level is Level.OK
+    assert f"to be made in {tmp_path}" in found["data directory"].text
+
+
+def test_a_data_directory_that_others_may_read_is_a_warning(tmp_path: Path) -> None:
+    """A data directory with mode 0755 is a warning that shows the mode."""
+    (tmp_path / "data").mkdir(mode=0o755)
+    found = _by_subject(list(files.data(_config(tmp_path))))
+    assert found["data directory"].level is Level.WARN
+    assert "0755" in found["data directory"].text
+
+
+def test_a_file_in_the_directory_s_place_fails(tmp_path: Path) -> None:
+    """A log directory that is a file fails and is named."""
+    (tmp_path / "logs").write_text("")
+    found = _by_subject(list(files.logs(_config(tmp_path))))
+    assert found["log directory"].level is Level.FAIL
+    assert f"{tmp_path}/logs is not a directory" in found["log directory"].text
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no tmpfs at /dev/shm")
+def test_state_in_memory_is_a_warning(tmp_path: Path) -> None:
+    """A data directory on a tmpfs is a warning: it would not outlive the host's restart."""
+    config = _config(tmp_path, data_dir=Path("/dev/shm/jsched-test"))
+    found = _by_subject(list(files.data(config)))
+    assert found["its file system"].level is Level.WARN
+    assert "tmpfs" in found["its file system"].text
+
+
+def test_a_group_that_is_not_there_fails(tmp_path: Path) -> None:
+    """A log group that this host does not know fails by its name; the default is fine."""
+    assert files.log_group(_config(tmp_path)).level is Level.OK
+    finding = files.log_group(_config(tmp_path, log_group="no-such-group"))
+    assert finding.level is Level.FAIL
+    assert "no-such-group" in finding.text
+
+
+@pytest.mark.parametrize(("release", "level"), [("5.8.0-1", Level.FAIL), ("5.9.0", Level.OK), ("6.18.44", Level.OK)])
+def test_the_oldest_kernel(release: str, level: Level) -> None:
+    """Kernels older than the newest system call that jobs need fail."""
+    assert host.kernel(release).level is level
+
+
+def test_few_watches_and_few_descriptors_are_warnings(tmp_path: Path) -> None:
+    """Limits that a busy server would reach are warnings that name the setting."""
+    (tmp_path / "max_user_watches").write_text("100\n")
+    (tmp_path / "max_user_instances").write_text("128\n")
+    watches = host.inotify(tmp_path)
+    assert watches.level is Level.WARN
+    assert "fs.inotify.max_user_watches" in watches.advice
+    assert host.open_files(1024).level is Level.WARN
+    assert host.open_files(65536).level is Level.OK
