@@ -247,7 +247,4 @@ def _name(code: Any) -> str:
 
 def _over(error: BaseException, context: Context) -> str:
     """Return the status of a call that ended without an answer of ours."""
-    if isinstance(error, grpc.aio.AbortError):
-        return _name(context.code())
-    # A deadline that has passed reaches the server as a cancellation, too.
-    return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
+    return _name(context.code()) if isinstance(error, grpc.aio.AbortError) else "CANCELLED"

@@ -1,0 +1,125 @@
+"""A real server with the real gate, and small handlers behind it that say when they are reached.
+
+Run as a program it is the server; a process of its own, because TLS must be prepared before
+grpc is imported, and only once. `GuardedServer` starts one from a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from jsched.server import tls
+
+
+class GuardedServer:
+    """The server as a test sees it: its port, the handlers reached, the lines of its audit."""
+
+    def __init__(self, certs_dir: Path, audit: Path, *, prepared: bool = True) -> None:
+        self._audit = audit
+        self._log = audit.with_suffix(".log").open("w+") if audit.parent.is_dir() else None
+        words = [sys.executable, "-m", "tests.helpers.guarded_server", str(certs_dir), str(audit), str(int(prepared))]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+        first = self._out.readline()
+        if not first:
+            raise RuntimeError(f"the server did not start: {self.log}")
+        self.port = int(first)
+        self.target = f"127.0.0.1:{self.port}"
+
+    @property
+    def _out(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def ask(self, command: str) -> str:
+        """Send the server a command ("drain", "reached", "probe") and return its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        return self._out.readline().rstrip("\n")
+
+    @property
+    def reached(self) -> list[str]:
+        """The handlers that were reached so far, by method name."""
+        answer: list[str] = json.loads(self.ask("reached"))
+        return answer
+
+    @property
+    def log(self) -> str:
+        """What the server has written to stderr."""
+        if self._log is None:
+            return ""
+        self._log.seek(0)
+        return self._log.read()
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        """The lines of the audit, decoded; each must be one whole line of ASCII."""
+        return [json.loads(line) for line in self._audit.read_bytes().decode("ascii").splitlines()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.communicate(timeout=30)
+        if self._log is not None:
+            self._log.close()
+
+
+def main(certs_dir: Path, audit_path: Path, prepared: bool) -> None:
+    """Serve until stdin ends."""
+    if prepared:
+        tls.prepare(certs_dir)
+    asyncio.run(_serve(certs_dir, audit_path))
+
+
+async def _serve(certs_dir: Path, audit_path: Path) -> None:
+    import grpc
+    from grpc_health.v1 import health_pb2_grpc
+    from grpc_health.v1.health import aio as health
+    from grpc_reflection.v1alpha import reflection
+
+    from jsched.errors import JschedError
+    from jsched.server.audit import Audit
+    from jsched.server.interceptors import Gate
+    from tests.helpers.small_service import SmallService
+
+    accepting = asyncio.Event()
+    accepting.set()
+    loop = asyncio.get_running_loop()
+    async with Audit(audit_path) as audit:
+        server = grpc.aio.server(interceptors=[Gate(audit, accepting.is_set)])
+        service = SmallService()
+        for handler in service.handlers():
+            server.add_generic_rpc_handlers((handler,))
+        health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+        reflection.enable_server_reflection(("jsched.v1.JobService",), server)
+        port = server.add_secure_port("127.0.0.1:0", tls.credentials(certs_dir))
+        await server.start()
+        print(port, flush=True)
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            answer = "ok"
+            if line == "drain\n":
+                accepting.clear()
+            elif line == "reached\n":
+                answer = json.dumps(service.reached)
+            elif line == "probe\n":
+                try:
+                    await asyncio.to_thread(tls.probe, "127.0.0.1", port)
+                except JschedError as error:
+                    answer = f"{type(error).__name__}: {error.message}"
+            print(answer, flush=True)
+        await server.stop(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), bool(int(sys.argv[3])))
