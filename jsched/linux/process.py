@@ -62,6 +62,17 @@ def has_ended(pidfd: int) -> bool:
     return bool(poller.poll(0))
 
 
+def is_alive(pid: int, start_time: int) -> bool:
+    """Return whether the process with this pid and start time is there and has not ended."""
+    pidfd = open_process(pid, start_time)
+    if pidfd is None:
+        return False
+    try:
+        return not has_ended(pidfd)
+    finally:
+        os.close(pidfd)
+
+
 def descendants(pid: int) -> set[int]:
     """Return the pids of the children of a process, their children and so on, ended but unreaped ones included."""
     return set(family(pid))

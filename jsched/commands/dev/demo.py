@@ -40,15 +40,16 @@ Type next, in this directory:
 A job that runs until it is stopped:
 
   jsched-cli start --name ticker -- sh -c 'while :; do date; sleep 1; done'
-  jsched-cli stream ticker
+  jsched-cli stream ticker                      (Ctrl-C leaves the stream, the job runs on)
+  tail -f "$(ls -t {logs}/*.log | head -n 1)"   (the same as a plain file)
   jsched-cli stop ticker
 
-Follow it, and in another terminal kill the server and start it again: nothing is lost.
+Stream it, and in another terminal kill the server and start it again: nothing is lost.
 
   kill -9 $(cat {pid_file})
   {again}
 
-What any job prints is a plain file in {logs}; `make stop` stops the server, and jobs run on.
+When you are done: make stop stops the server and leaves jobs running, make clean ends and removes everything.
 """
 
 
@@ -62,7 +63,9 @@ def run(args: argparse.Namespace) -> int:
     running = server.find(places)
     if running is None:
         raise FailedPrecondition("no server runs here", hint="make run starts one")
-    environ = {**os.environ, "JSCHED_CONFIG": str(places.admin), "JSCHED_SERVER": running.address}
+    # Variables that the caller has set for another server must not lead away from this one.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("JSCHED_")}
+    environ |= {"JSCHED_CONFIG": str(places.admin), "JSCHED_SERVER": running.address}
     cli = str(Path(sys.executable).with_name("jsched-cli"))
 
     print(f"\n$ jsched-cli start -- sh -c '{SCRIPT}'", flush=True)

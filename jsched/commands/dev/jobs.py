@@ -27,7 +27,7 @@ def running(places: Places) -> list[RunRecord]:
     except FileNotFoundError:
         return []
     runs = (record.read_run(_runs(places), name) for name in names)
-    return [run for run in runs if run and run.boot_id == boot and _is_watched(run)]
+    return [run for run in runs if run and run.boot_id == boot and process.is_alive(run.monitor_pid, run.monitor_start)]
 
 
 def end(places: Places, jobs: list[RunRecord]) -> None:
@@ -66,11 +66,3 @@ def count(number: int) -> str:
 
 def _runs(places: Places) -> Path:
     return places.data / "runs"
-
-
-def _is_watched(run: RunRecord) -> bool:
-    pidfd = process.open_process(run.monitor_pid, run.monitor_start)
-    if pidfd is None:
-        return False
-    os.close(pidfd)
-    return True

@@ -48,13 +48,7 @@ def find(places: Places) -> Server | None:
         boot = record["boot_id"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if boot != process.boot_id():
-        return None
-    pidfd = process.open_process(server.pid, server.start_time)
-    if pidfd is None:
-        return None
-    os.close(pidfd)
-    return server
+    return server if boot == process.boot_id() and process.is_alive(server.pid, server.start_time) else None
 
 
 def start(places: Places, listen: str) -> Server:
