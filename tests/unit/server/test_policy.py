@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from jsched.server.identity import Identity
+from jsched.server.policy import JOB_SERVICE, METHODS, OPEN_METHODS, Verb, authorize
+from jsched.v1 import jobs_pb2
+
+ALLOWED = {
+    "admin": {"start", "stop", "status", "list", "stream", "wait", "delete", "reflection"},
+    "user": {"start", "status", "list", "stream", "wait", "reflection"},
+    "operator": set(),
+    "root": set(),
+}
+
+
+@pytest.mark.parametrize("role", ALLOWED)
+@pytest.mark.parametrize("verb", Verb)
+def test_every_cell_of_the_table(role: str, verb: Verb) -> None:
+    """A role has exactly the verbs that the documentation promises, and every decision names its rule."""
+    decision = authorize(Identity("alice", role, "1", datetime.now(UTC)), verb)
+    assert decision.allowed == (verb.value in ALLOWED[role])
+    assert role in decision.rule
+
+
+def test_every_method_of_the_api_is_a_verb() -> None:
+    """Each method of JobService is one verb of its own, and none of them is open."""
+    methods = {JOB_SERVICE + method.name for method in jobs_pb2.DESCRIPTOR.services_by_name["JobService"].methods}
+    listed = {method for method in METHODS if method.startswith(JOB_SERVICE)}
+    assert methods == listed
+    assert len({METHODS[method] for method in listed}) == len(listed)
+    assert not methods & OPEN_METHODS
