@@ -73,6 +73,17 @@ def is_alive(pid: int, start_time: int) -> bool:
         os.close(pidfd)
 
 
+def children(pid: int) -> list[int]:
+    """Return the pids of the children of a process with one thread, ended but unreaped ones included.
+
+    Empty too where the kernel was built without CONFIG_PROC_CHILDREN, or the process is gone.
+    """
+    try:
+        return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def descendants(pid: int) -> set[int]:
     """Return the pids of the children of a process, their children and so on, ended but unreaped ones included."""
     return set(family(pid))

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Supervisor:
         self._open_links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawning = asyncio.Lock()
+        self._stop_writer = threading.Lock()
         self._deaths = 0
         self._rest_until = 0.0
         self._closed = False
@@ -106,10 +108,15 @@ class Supervisor:
     def request_stop(self, run: RunRecord, pidfd: int, grace: float) -> None:
         """Ask the monitor behind `pidfd` to end its job; `grace` is in seconds. Blocks for a file write.
 
-        A monitor that has ended is no error. Raises ResourceExhausted if the disk is full.
+        Of several requests the one with the least grace counts. A monitor that has ended is no
+        error. Raises ResourceExhausted if the disk is full.
         """
         try:
-            record.write_stop(self._stops_dir, run.job_id, grace)
+            with self._stop_writer:
+                # One signal may stand for several requests: the file has to say what all of them come to.
+                asked = record.read_stop(self._stops_dir, run.job_id)
+                if asked is None or grace < asked:
+                    record.write_stop(self._stops_dir, run.job_id, grace)
         except OSError as error:
             message = f"stop request of job {run.job_id}: {error.strerror}"
             kind = ResourceExhausted if error.errno in _SHORT_OF else Internal

@@ -173,7 +173,7 @@ class Monitor:
         self._reap()
         while not self._childless:
             try:
-                kill_tree(os.getpid())
+                kill_tree()
             except OSError as error:
                 ending.complain(self._request.job_id, error)
             if select.select([self._signals], [], [], pause)[0]:

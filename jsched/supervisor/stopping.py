@@ -49,7 +49,7 @@ class Stopping:
             self._end_within(self._grace)
         if now() >= self._kill_at:
             self.killed = True
-            kill_tree(os.getpid())
+            kill_tree()
             # Again, should something have got away.
             self._kill_at = now() + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""Killing everything below a process, however it has forked away."""
+"""Killing everything below this process, however it has forked away."""
 
 from __future__ import annotations
 
@@ -11,23 +11,51 @@ from jsched.linux import process
 _PASSES = 64
 
 
-def kill_tree(root: int) -> None:
-    """Send SIGKILL to all descendants of `root`, which has to be a subreaper, or some may have left.
+def kill_tree() -> None:
+    """Send SIGKILL to all descendants of this process, which has to be a subreaper, or some may have left.
 
     They are stopped first, until a look shows nobody new: what is stopped does not fork. One
     that may not be signalled (a setuid program, for an ordinary user) is left alone. Returns
     before they are gone; they are to be waited for. Raises OSError if /proc can't be read.
     """
-    frozen: dict[int, int] = {}
+    own = os.getpid()
+    children: set[int] = set()
+    others: dict[int, int] = {}
     for _ in range(_PASSES):
-        fresh = {pid: start for pid, start in process.family(root).items() if frozen.get(pid) != start}
-        if not fresh:
-            break
+        found = _stop_children(own, children)
+        fresh = {
+            pid: start for pid, start in process.family(own).items() if pid not in children and others.get(pid) != start
+        }
         for pid, start in fresh.items():
             _send(pid, start, signal.SIGSTOP)
-        frozen.update(fresh)
-    for pid, start in frozen.items():
+        others.update(fresh)
+        if not found and not fresh:
+            break
+    for pid in children:
+        _send_child(pid, signal.SIGKILL)
+    for pid, start in others.items():
         _send(pid, start, signal.SIGKILL)
+
+
+def _stop_children(own: int, known: set[int]) -> bool:
+    """Stop the children that are not yet known; return whether there were any.
+
+    Who forks and ends at once, over and over, becomes our child each time, and lives shorter than
+    a look through all of /proc takes; a look at our children is quick enough to catch it.
+    """
+    found = False
+    while fresh := set(process.children(own)) - known:
+        found = True
+        for pid in fresh:
+            _send_child(pid, signal.SIGSTOP)
+        known |= fresh
+    return found
+
+
+def _send_child(pid: int, number: signal.Signals) -> None:
+    # No one else can have the number while we have not reaped it.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def _send(pid: int, start: int, number: signal.Signals) -> None:
