@@ -13,7 +13,7 @@ BIN := .venv/bin
 PROTOS = $(shell find proto -name '*.proto')
 PROTOC = $(BIN)/python -m grpc_tools.protoc -Iproto
 # One try: a machine that does not reach the npm registry must not wait for it.
-BUF := npx --yes --fetch-retries=0 --fetch-timeout=20000 @bufbuild/buf@1
+BUF := npx --yes --loglevel=error --fetch-retries=0 --fetch-timeout=20000 @bufbuild/buf@1
 
 # The mark is written last and holds the directory that .venv was made in: without it .venv is
 # half-made, and where it names another directory .venv was moved and its scripts point astray.
