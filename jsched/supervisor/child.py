@@ -19,6 +19,9 @@ from jsched.supervisor.wire import LaunchRequest
 
 EXIT_STATUS = 127
 
+# All that launcher and monitor ignore; the launcher has set the rest to the default.
+IGNORED_BY_LAUNCHER = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)
+
 _UMASK = 0o022
 
 
@@ -78,11 +81,10 @@ def _stdio(child: Child) -> None:
 
 
 def _signals(child: Child) -> None:
-    # Python ignores SIGPIPE and SIGXFSZ, the launcher more, and exec would hand that on.
-    for number in signal.valid_signals():
-        if signal.getsignal(number) is not signal.SIG_DFL and number not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # exec hands on what is ignored; everything else it sets to the default by itself.
+    for number in IGNORED_BY_LAUNCHER:
+        signal.signal(number, signal.SIG_DFL)
+    syscalls.unblock_all_signals()
 
 
 def _pdeathsig(child: Child) -> None:

@@ -19,11 +19,10 @@ import signal
 import sys
 
 from jsched.linux import syscalls
-from jsched.supervisor import ending, monitor, wire
+from jsched.supervisor import child, ending, monitor, wire
 from jsched.supervisor.wire import LaunchRequest, Report
 
 _READ_SIZE = 65536
-_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)
 
 
 def main(requests: int, reports: int) -> None:
@@ -115,8 +114,9 @@ def _settle(requests: int, reports: int) -> tuple[int, int]:
     settled = os.dup(requests), os.dup(reports)
     os.close(requests)
     os.close(reports)
+    # Python ignores SIGPIPE and SIGXFSZ, the server may have inherited more.
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in child.IGNORED_BY_LAUNCHER else signal.SIG_DFL)
     syscalls.prctl_set_name("jsched-launcher")
     os.chdir("/")
     os.umask(0o077)

@@ -225,7 +225,7 @@ class Monitor:
 def _detach(reports: int) -> int:
     """Leave the launcher's session and descriptors behind; return the descriptor that signals are read from."""
     # Nothing but SIGKILL and SIGSTOP reaches a monitor by itself: it looks for what it wants.
-    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    syscalls.block_all_signals()
     os.setsid()
     syscalls.prctl_set_child_subreaper()
     syscalls.prctl_set_name("jsched-monitor")
