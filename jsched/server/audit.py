@@ -25,6 +25,9 @@ from jsched.errors import FailedPrecondition, Internal
 _MAX_FIELD = 256
 _MAX_BATCH = 512
 
+# json.dumps would make a new encoder for each line.
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
 _log = logging.getLogger("jsched.server")
 
 
@@ -69,7 +72,7 @@ class Entry:
         for name, value in fields.items():
             if isinstance(value, str) and len(value) > _MAX_FIELD:
                 fields[name] = value[: _MAX_FIELD - 3] + "..."
-        return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
+        return _encode(fields).encode("ascii") + b"\n"
 
 
 class Audit:

@@ -168,13 +168,13 @@ class Gate(grpc.aio.ServerInterceptor):
         except JschedError as error:
             if isinstance(error, Internal | DataLoss) and entry.decision == "allow":
                 _log.error("%s failed", method, exc_info=error)
-            refusal = error
-        except (asyncio.CancelledError, grpc.aio.BaseError) as over:
-            # Nobody is left to answer, or the handler has answered by itself.
-            entry.status = _over(over, context)
-            await self._write_late(entry, started)
-            raise
-        except Exception as error:  # noqa: BLE001 - a defect must not tell clients about itself
+            refusal = error.with_traceback(None)
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_over(error):
+                # Nobody is left to answer, or the handler has answered by itself.
+                entry.status = _name(context.code()) if isinstance(error, grpc.aio.AbortError) else "CANCELLED"
+                await self._write_late(entry, started)
+                raise
             refusal = status.incident(error, method)
         if refusal is not None:
             entry.status = status.code_of(refusal).name
@@ -184,7 +184,7 @@ class Gate(grpc.aio.ServerInterceptor):
         try:
             await self._audit.write(entry)
         except Internal as error:
-            refusal = error
+            refusal = error.with_traceback(None)
         if refusal is not None:
             await status.abort(context, refusal)
         return response
@@ -245,6 +245,11 @@ def _name(code: Any) -> str:
     return code.name if isinstance(code, grpc.StatusCode) else "OK"
 
 
-def _over(error: BaseException, context: Context) -> str:
-    """Return the status of a call that ended without an answer of ours."""
-    return _name(context.code()) if isinstance(error, grpc.aio.AbortError) else "CANCELLED"
+def _is_over(error: BaseException) -> bool:
+    """Return whether the call has ended already: grpc says so, or has cancelled the task."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        # A cancellation that nobody asked this task for is a defect of the handler, and without
+        # an answer its caller would wait for ever.
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, grpc.aio.BaseError)

@@ -70,7 +70,10 @@ class GuardedServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._process.communicate(timeout=30)
+        try:
+            self._process.communicate(timeout=30)
+        finally:
+            self._process.kill()
         if self._log is not None:
             self._log.close()
 

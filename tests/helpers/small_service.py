@@ -72,6 +72,8 @@ class SmallService:
                 raise NotFound("no such job: \udcff\n" + "ä" * 5000, obj="ö" * 5000, hint="x" * 5000)
             case "defect":
                 raise RuntimeError("a secret of the server")
+            case "cancelled":
+                raise asyncio.CancelledError
             case "aborting":
                 await context.abort(grpc.StatusCode.DATA_LOSS, "by itself")
         return pb.GetJobResponse(job=pb.Job(job_id=request.job_id, owner=call.user, name=call.identity.role))

@@ -129,6 +129,19 @@ def test_a_defect_tells_the_client_a_number_alone(server: GuardedServer, jobs: j
     assert server.audit[0]["reason"] == f"internal error, incident {number}"
 
 
+def test_a_handler_that_cancels_itself_still_answers(jobs: jobs_pb2_grpc.JobServiceStub) -> None:
+    """A cancellation that the client did not ask for is a defect, not a call that hangs."""
+    error = refused(lambda: jobs.GetJob(pb.GetJobRequest(job_id="cancelled"), timeout=20))
+    assert error.code() is grpc.StatusCode.INTERNAL
+
+
+def test_a_request_that_is_too_big_is_refused(server: GuardedServer, jobs: jobs_pb2_grpc.JobServiceStub) -> None:
+    """A request over the limit of a message is RESOURCE_EXHAUSTED and reaches no handler."""
+    error = refused(lambda: jobs.StartJob(pb.StartJobRequest(argv=["x" * 5_000_000]), timeout=20))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert server.reached == []
+
+
 def test_a_handler_that_answers_by_itself_is_audited(server: GuardedServer, jobs: jobs_pb2_grpc.JobServiceStub) -> None:
     """A handler's own abort reaches the client unchanged and the audit with its code."""
     error = refused(lambda: jobs.GetJob(pb.GetJobRequest(job_id="aborting")))
