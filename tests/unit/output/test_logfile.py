@@ -202,6 +202,26 @@ def test_a_reader_that_never_waits_gives_the_loop_its_turns(tmp_path: Path) -> N
     asyncio.run(main())
 
 
+def test_a_log_that_was_cut_is_read_anew(tmp_path: Path) -> None:
+    """Who starts over after a log was cut gets what is in the file now, not what others read there before."""
+    path = tmp_path / "job"
+    path.write_bytes(b"old bytes")
+
+    async def main() -> None:
+        async with rig() as made, await made.follow(path) as first, await made.follow(path) as second:
+            assert await first.read() == await second.read()
+            os.truncate(path, 0)
+            with pytest.raises(DataLoss):
+                first.read_nowait()
+            path.write_bytes(b"new")
+            async with await made.follow(path) as third:
+                chunk = await third.read()
+                assert chunk is not None
+                assert chunk.data == b"new"
+
+    asyncio.run(main())
+
+
 def test_the_cache_is_bounded_and_lets_the_oldest_go() -> None:
     """The cache never holds more than its capacity in bytes or chunks, and forgets a log whole."""
     cache = ChunkCache(capacity=100, entries=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import subprocess
@@ -175,6 +176,44 @@ def test_cancelling_one_follower_leaves_the_others(tmp_path: Path, writer: Write
             for follower in followers:
                 await follower.aclose()
         assert not descriptors(str(path))
+
+    asyncio.run(main())
+
+
+def test_a_read_cancelled_in_the_turn_of_the_end_disturbs_nobody(tmp_path: Path) -> None:
+    """A read that is cancelled just before the log is finished leaves the end to the others."""
+
+    async def main() -> None:
+        path = tmp_path / "job"
+        path.touch()
+        async with rig() as made:
+            followers = [await made.follow(path) for _ in range(2)]
+            reading = [asyncio.create_task(follower.read()) for follower in followers]
+            await turns_until(lambda: made.kernel_watches() == 1)
+            reading[0].cancel()
+            made.logs.finish("job")
+            assert await reading[1] is None
+            assert await followers[0].read() is None
+
+    asyncio.run(main())
+
+
+def test_cancelled_reads_leave_nothing_behind(tmp_path: Path) -> None:
+    """Reads that are cancelled while a log is silent, over and over, don't pile up anywhere."""
+
+    async def main() -> None:
+        path = tmp_path / "job"
+        path.touch()
+        async with rig() as made, await made.follow(path) as follower:
+            before = 0
+            for number in range(300):
+                reading = asyncio.create_task(follower.read())
+                await asyncio.sleep(0)
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+                if number == 100:
+                    before = sum(isinstance(each, asyncio.Future) for each in gc.get_objects())
+            assert sum(isinstance(each, asyncio.Future) for each in gc.get_objects()) < before + 50
 
     asyncio.run(main())
 
