@@ -30,7 +30,7 @@ class LogDescriptor:
         self._fd = -1
         self._closed = False
         self._nowait = True
-        self._opening: asyncio.Future[int] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._reading: dict[tuple[int, int], asyncio.Future[Chunk]] = {}
 
     @property
@@ -44,8 +44,9 @@ class LogDescriptor:
         Raises DataLoss if it is gone or no longer a regular file, ResourceExhausted naming the limit.
         """
         if self._opening is None:
-            self._opening = asyncio.get_running_loop().run_in_executor(None, self._open)
-            self._opening.add_done_callback(self._has_opened)
+            # A task, not the thread's future: that one is done a moment before its callbacks have run.
+            self._opening = asyncio.get_running_loop().create_task(self._open_in_thread())
+            self._opening.add_done_callback(_look_at_error)
         # Shielded: the one who asked first may be cancelled, the others still want it.
         await asyncio.shield(self._opening)
 
@@ -113,6 +114,11 @@ class LogDescriptor:
             hint="logs are removed with jsched-cli delete; look for what else touches the log directory",
         )
 
+    async def _open_in_thread(self) -> None:
+        self._fd = await asyncio.get_running_loop().run_in_executor(None, self._open)
+        if self._closed:
+            self.close()
+
     def _open(self) -> int:
         try:
             fd = os.open(self._path, _FLAGS)
@@ -122,14 +128,6 @@ class LogDescriptor:
             os.close(fd)
             raise self.loss("is no longer a regular file")
         return fd
-
-    def _has_opened(self, opening: asyncio.Future[int]) -> None:
-        # The error is looked at, so that asyncio does not complain of one that nobody waited for.
-        if opening.cancelled() or opening.exception() is not None:
-            return
-        self._fd = opening.result()
-        if self._closed:
-            self.close()
 
     def _read(self, offset: int, limit: int) -> Chunk:
         try:
@@ -162,3 +160,9 @@ class LogDescriptor:
 
     def _read_error(self, error: OSError) -> DataLoss:
         return self.loss(f"can't be read: {error.strerror}")
+
+
+def _look_at_error(opening: asyncio.Task[None]) -> None:
+    # So that asyncio does not complain of one that nobody waited for.
+    if not opening.cancelled():
+        opening.exception()

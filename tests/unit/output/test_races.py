@@ -268,3 +268,21 @@ def test_an_overflowing_queue_loses_nothing(tmp_path: Path, caplog: pytest.LogCa
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
+
+
+def test_followers_that_come_while_the_log_is_being_opened(tmp_path: Path) -> None:
+    """Whoever asks for a log in whichever turn of the loop while a thread opens it gets the open log."""
+
+    async def main() -> None:
+        async with rig() as made:
+            for number in range(200):
+                path = tmp_path / str(number)
+                path.write_bytes(b"some")
+                asked = [asyncio.create_task(made.follow(path, ended=True))]
+                while not asked[0].done():
+                    asked.append(asyncio.create_task(made.follow(path, ended=True)))
+                    await asyncio.sleep(0)
+                for follower in await asyncio.gather(*asked):
+                    assert await drain(follower) == b"some"
+
+    asyncio.run(main())
