@@ -52,11 +52,19 @@ class _Help(argparse.Action):
         raise _HelpWanted
 
 
+def _unused_formatter(prog: str) -> argparse.HelpFormatter:
+    # Every add_argument makes one, to see whether the metavar fits; without a width it looks
+    # for the terminal's, with imports that cost a twentieth of a command's start.
+    return argparse.HelpFormatter(prog, width=_COLUMNS)
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UsageError and never exits, and prints help in cobra's form."""
 
     def __init__(self, prog: str, summary: str = "", examples: str = "") -> None:
-        super().__init__(prog, add_help=False, allow_abbrev=False, exit_on_error=False)
+        super().__init__(
+            prog, add_help=False, allow_abbrev=False, exit_on_error=False, formatter_class=_unused_formatter
+        )
         self.summary = summary
         self.examples = examples
         self.rest: tuple[str, str] | None = None

@@ -54,9 +54,13 @@ def connect(args: argparse.Namespace) -> Client:
 
     names = ("server", "ca", "cert", "key", "config", "reconnect_timeout")
     config = load({name: getattr(args, name, None) for name in names})
+    # The handshake runs in gRPC's own threads while the rest of the client is imported.
+    from jsched.client.connection import open_channel
+
+    channel = open_channel(config)
     from jsched.client.sync import Client
 
-    return Client(config)
+    return Client(config, channel)
 
 
 def duration(text: str) -> float:

@@ -34,6 +34,21 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+def open_channel(config: ClientConfig) -> grpc.Channel:
+    """Return a channel that is connecting already; a failure shows in the first call.
+
+    Raises what `credentials` does.
+    """
+    channel = grpc.secure_channel(config.server, credentials(config), options=OPTIONS)
+    channel.subscribe(_ignore, try_to_connect=True)
+    channel.unsubscribe(_ignore)
+    return channel
+
+
+def _ignore(_: grpc.ChannelConnectivity) -> None:
+    """Asking for news is what makes a channel connect; the news itself is not needed."""
+
+
 def credentials(config: ClientConfig) -> grpc.ChannelCredentials:
     """Return the channel credentials of `config`.
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import grpc
 
 from jsched.client import decode, requests
-from jsched.client.connection import OPTIONS, credentials
+from jsched.client.connection import open_channel
 from jsched.client.diagnosis import NotConnected
 from jsched.client.errors import translate
 from jsched.client.position import Reading
@@ -32,9 +32,10 @@ class Client:
     raises the errors of `jsched.errors`.
     """
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig, channel: grpc.Channel | None = None) -> None:
         self.config = config
-        self._channel = grpc.secure_channel(config.server, credentials(config), options=OPTIONS)
+        # Given if its connection has been begun before this module was imported.
+        self._channel = open_channel(config) if channel is None else channel
         self._stub: Any = JobServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._known = False
 
