@@ -22,6 +22,9 @@ ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(MARK) 2>/dev/null),$(CUR
 .PHONY: $(MARK)
 endif
 
+# What only developers need is installed for them alone: it is two thirds of the whole.
+TOOLS := .venv/.tools
+
 .PHONY: help venv run test check proto certs bench stop clean
 
 help: ## print this
@@ -53,28 +56,37 @@ check: venv ## style, types, import contracts, generated code, protobuf lint
 proto: venv ## generate jsched/v1 from proto/
 	$(PROTOC) --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS)
 
-certs: venv ## make development certificates in certs/
+certs: $(MARK) ## make development certificates in certs/
 	@$(BIN)/jsched certs dev certs
 
 bench: venv ## measure, against references in the same run
 	@$(BIN)/python -m bench $(ARGS)
 
-venv: $(MARK) ## make .venv with everything in it
+venv: $(TOOLS) ## make .venv, with jsched, what it needs, and the tools of its developers
 
-# pip's chatter goes to a file, and all of it is shown if pip fails.
 $(MARK): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo 'Error: jsched needs Python 3.11 or newer, and $(PYTHON) is not: say `make PYTHON=...`'; exit 1; } >&2
-	@$(PYTHON) -c 'import venv, ensurepip' || \
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	{ echo 'Error: $(PYTHON) has no venv module: install it (Debian: apt install python3-venv)'; exit 1; } >&2
 	@if [ ! -e .venv ]; then echo 'making .venv'; \
-	elif [ ! -e $(MARK) ] || [ "$$(cat $(MARK))" != "$$(pwd -P)" ] || ! $(BIN)/python -c ''; then \
+	elif [ ! -e $(MARK) ] || [ "$$(cat $(MARK))" != "$$(pwd -P)" ] || ! $(BIN)/python -c '' 2>/dev/null; then \
 	echo 'making .venv again: it was not finished, or made elsewhere'; rm -rf .venv; fi
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	@echo 'installing jsched and what it needs in .venv (about a minute)'
-	@$(BIN)/python -m pip --disable-pip-version-check install --editable '.[dev]' >.venv/pip.log 2>&1 || \
-	{ cat .venv/pip.log; rm -f $(MARK); echo 'Error: pip failed, see above'; exit 1; } >&2
+	@echo 'installing jsched and what it needs in .venv'
+	@$(call install,.)
 	@pwd -P >$(MARK)
+
+$(TOOLS): $(MARK)
+	@echo 'installing the tools of developers in .venv'
+	@$(call install,.[dev])
+	@touch $(TOOLS)
+
+# pip's chatter goes to a file, and all of it is shown if pip fails.
+define install
+$(BIN)/python -m pip --disable-pip-version-check install --editable '$(1)' >.venv/pip.log 2>&1 || \
+{ cat .venv/pip.log; rm -f $(MARK) $(TOOLS); echo 'Error: pip failed, see above'; exit 1; } >&2
+endef
 
 # Stopping the server must work where .venv is gone or broken: these commands import nothing but Python's own.
 WITHOUT_VENV = $(shell [ -e $(MARK) ] && $(BIN)/python -c '' 2>/dev/null && echo $(BIN)/python || echo $(PYTHON))

@@ -20,12 +20,12 @@ echo "I am process $$ of user $(id -un) on $(uname -n), $(uname -s) $(uname -r),
 echo "My output goes straight into $(readlink /proc/$$/fd/1)"
 echo
 echo "My whole environment:"
-env | sort | sed 's/^/  /'
+env | sort | sed "s/^/  /"
 echo
-printf 'Working'
+printf "Working"
 i=0
 while [ $i -lt 40 ]; do sleep 0.1; printf .; i=$((i+1)); done
-echo ' done.'
+echo " done."
 """
 
 _NEXT = """
@@ -40,8 +40,8 @@ Type next, in this directory:
 A job that runs until it is stopped:
 
   jsched-cli start --name ticker -- sh -c 'while :; do date; sleep 1; done'
-  jsched-cli stream ticker                      (Ctrl-C leaves the stream, the job runs on)
-  tail -f "$(ls -t {logs}/*.log | head -n 1)"   (the same as a plain file)
+  jsched-cli stream ticker                      # Ctrl-C leaves the stream, the job runs on
+  tail -f "$(ls -t {logs}/*.log | head -n 1)"     # the same as a plain file
   jsched-cli stop ticker
 
 Stream it, and in another terminal kill the server and start it again: nothing is lost.
