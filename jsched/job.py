@@ -200,16 +200,16 @@ def _check_argv(argv: Sequence[str]) -> None:
     if not argv[0]:
         raise InvalidArgument("argv[0] is an empty string", obj="argv", hint="give a command to run")
     for position, argument in enumerate(argv):
-        _check_text(f"argv[{position}]", argument)
+        _check_text(f"argv[{position}]", argument, "argv")
 
 
-def _check_text(name: str, value: str) -> None:
+def _check_text(name: str, value: str, field: str) -> None:
     if "\0" in value:
-        raise InvalidArgument(f"{name} contains a NUL character", obj=name)
+        raise InvalidArgument(f"{name} contains a NUL character", obj=field)
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidArgument(f"{name} is not valid UTF-8", obj=name) from None
+        raise InvalidArgument(f"{name} is not valid UTF-8", obj=field) from None
 
 
 def _check_env(env: Mapping[str, str]) -> None:
@@ -220,13 +220,13 @@ def _check_env(env: Mapping[str, str]) -> None:
             )
         if name == JOB_ID_VARIABLE:
             raise InvalidArgument(f"environment variable {name} is set by jsched itself", obj="env")
-        _check_text(f"environment variable {name}", value)
+        _check_text(f"environment variable {name}", value, "env")
 
 
 def _check_workdir(workdir: str | None) -> None:
     if workdir is None:
         return
-    _check_text("workdir", workdir)
+    _check_text("workdir", workdir, "workdir")
     if not workdir.startswith("/"):
         raise InvalidArgument(
             f"workdir {workdir!r} is not an absolute path", obj="workdir", hint="give a path on the host from /"
@@ -256,4 +256,4 @@ def _check_labels(labels: Mapping[str, str]) -> None:
             )
         if len(value) > _MAX_LABEL_VALUE:
             raise InvalidArgument(f"label {key} has a value longer than {_MAX_LABEL_VALUE} characters", obj="labels")
-        _check_text(f"label {key}", value)
+        _check_text(f"label {key}", value, "labels")

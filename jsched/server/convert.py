@@ -44,6 +44,10 @@ _REASONS = {
     Reason.HOST_RESTART: pb.TERMINATION_REASON_HOST_RESTART,
 }
 
+# What a Duration may hold, and seconds and nanos have one sign. Source: google/protobuf/duration.proto
+_MAX_DURATION = 315_576_000_000
+_MAX_NANOS = 999_999_999
+
 
 def to_spec(request: pb.StartJobRequest) -> JobSpec:
     """Return what a start asks for; raises InvalidArgument naming the field."""
@@ -166,7 +170,10 @@ def _seconds(request: pb.StartJobRequest | pb.StopJobRequest, field: str) -> flo
     if not request.HasField(field):
         return None
     duration: Duration = getattr(request, field)
-    return duration.seconds + duration.nanos / 1e9
+    seconds, nanos = duration.seconds, duration.nanos
+    if abs(seconds) > _MAX_DURATION or abs(nanos) > _MAX_NANOS or seconds * nanos < 0:
+        raise InvalidArgument(f"{field} is {seconds} seconds and {nanos} nanoseconds, not a duration", obj=field)
+    return seconds + nanos / 1e9
 
 
 def _or_default(value: float | None, default: float) -> float:
