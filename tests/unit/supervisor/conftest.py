@@ -115,6 +115,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     for path in bench.runs.iterdir():
+        # A monitor that was killed while it wrote leaves its temporary file.
+        if path.name.startswith("."):
+            continue
         run = record.read_run(bench.runs, path.name)
         pidfd = run and process.open_process(run.monitor_pid, run.monitor_start)
         if run and pidfd is not None:
