@@ -23,6 +23,8 @@ T = TypeVar("T")
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
 _MAX_REQUEST_ID = 128
+# For what is under way when the time to drain is over: a write that has begun.
+_LAST_MOMENT = 1.0
 
 
 class Engine:
@@ -58,6 +60,7 @@ class Engine:
         config, loop = self._config, asyncio.get_running_loop()
         self.failed: asyncio.Future[JschedError] = loop.create_future()
         self._draining: asyncio.Future[None] = loop.create_future()
+        self._drained_by = loop.time()
         stack.callback(os.close, await asyncio.to_thread(datadir.prepare, config))
         self._store = Store(config.database, self._fail)
         await self._store.open()
@@ -75,7 +78,7 @@ class Engine:
         await supervisor.open()
         stack.push_async_callback(supervisor.close)
         self._lifecycle = Lifecycle(config, self._store, supervisor, self._logs.finish)
-        stack.push_async_callback(self._lifecycle.close)
+        stack.push_async_callback(self._close_lifecycle)
         watcher.watch_directory(config.exits_dir, self._lifecycle.exit_record_arrived)
         await self._lifecycle.recover()
 
@@ -88,6 +91,7 @@ class Engine:
         """End every wait and every follower with Unavailable, so that clients come back later."""
         if not self._draining.done():
             self._draining.set_result(None)
+            self._drained_by = asyncio.get_running_loop().time() + self._config.drain_timeout
             self._logs.interrupt(_going_away())
 
     async def start(self, spec: JobSpec, *, owner: str = "local", request_id: str | None = None) -> Job:
@@ -112,7 +116,8 @@ class Engine:
         if live is None:
             return StopResult(await self._store.resolve(job.id), already_ended=True)
         await self._undrained(live.started)
-        await self._lifecycle.request_stop(live, by, job.spec.grace if grace is None else grace)
+        own_grace = job.spec.grace
+        await self._lifecycle.request_stop(live, by, own_grace if grace is None else grace, own_grace)
         return StopResult(await self._undrained(live.ended), already_ended=False)
 
     async def get(self, ref: str) -> Job:
@@ -169,6 +174,10 @@ class Engine:
         await asyncio.to_thread(datadir.remove_log, Path(job.log_path))
         await self._store.delete(job.id)
         return job
+
+    async def _close_lifecycle(self) -> None:
+        now = asyncio.get_running_loop().time()
+        await self._lifecycle.close(max(_LAST_MOMENT, self._drained_by - now))
 
     async def _undrained(self, future: asyncio.Future[T]) -> T:
         await asyncio.wait((future, self._draining), return_when=asyncio.FIRST_COMPLETED)

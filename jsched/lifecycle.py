@@ -7,6 +7,7 @@ A restart is no second way: a job that ended while nobody was there goes through
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import uuid
@@ -19,7 +20,7 @@ from jsched import datadir, recovery
 from jsched.config import Config
 from jsched.ending import Ending, from_record
 from jsched.environment import complete_environment, home_directory
-from jsched.errors import JschedError, ResourceExhausted, StartFailed, Unavailable
+from jsched.errors import JschedError, NotFound, ResourceExhausted, StartFailed, Unavailable
 from jsched.job import FailedStep, Job, JobSpec
 from jsched.linux import process
 from jsched.live import LiveJob
@@ -34,6 +35,7 @@ from jsched.supervisor.record import RunRecord
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
+_RECOVERY_SECONDS = 5.0
 
 
 class Lifecycle:
@@ -54,33 +56,78 @@ class Lifecycle:
         """Return a job that has not ended, None for any other."""
         return self._live.get(job_id)
 
-    async def close(self) -> None:
-        """Finish what is under way and let go of the monitors; running jobs go on."""
+    async def close(self, within: float) -> None:
+        """Finish what is under way, for so many seconds, and let go of the monitors; running jobs go on."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._config.drain_timeout)
+            await asyncio.wait(self._tasks, timeout=within)
+        # What could not be finished is as after a crash: the next engine finds it.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for live in self._live.values():
             live.unwatch()
 
     async def recover(self) -> None:
-        """Find out what became of every job that the store believes to be live, and clean up after a crash."""
-        for found in await self._store.live():
-            await self._take_over(found, await asyncio.to_thread(recovery.survey, self._config, found))
+        """Find out what became of every job that the store believes to be live, and clean up after a crash.
+
+        What can't be finished in some seconds, because the disk is full or a process won't die,
+        is finished later: it must not keep the engine from opening.
+        """
+        found = await self._store.live()
+        for one in found:
+            self._live[one.job.id] = LiveJob(one.job.id, stored=one.job.state)
+        tasks = [self._spawn(self._take_over(self._live[one.job.id], one)) for one in found]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_RECOVERY_SECONDS)
         await asyncio.to_thread(recovery.sweep, self._config, tuple(self._live))
         await self._look_for_exit_records()
 
     async def start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
         """Start a job, or find the one that this request id has started."""
         # In a task of its own: a caller that goes away must not leave half a start behind.
-        return await asyncio.shield(self._spawn(self._start(spec, owner, request_id)))
+        task = self._spawn(self._start(spec, owner, request_id))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise Unavailable("the server went away during the start", hint="try again") from None
+            raise
 
-    async def request_stop(self, live: LiveJob, who: str, grace: float) -> None:
-        """Ask a live job's monitor for its end, and note who wanted it."""
+    async def request_stop(self, live: LiveJob, who: str, grace: float, own_grace: float) -> None:
+        """Ask a live job's monitor for its end within `grace` seconds, and note who wanted it.
+
+        Raises ResourceExhausted if the disk is full and `grace` is longer than the job's own:
+        what can't be noted, the monitor can't be told.
+        """
         try:
             await self._store.set_stopped_by(live.id, who)
         except ResourceExhausted as error:
             _LOG.warning("job %s is stopped by %s, which can't be noted: %s", live.id, who, error)
-        if live.run is not None and live.pidfd is not None:
-            await asyncio.to_thread(self._supervisor.request_stop, live.run, live.pidfd, grace)
+        try:
+            await asyncio.to_thread(self._supervisor.note_stop, live.id, grace)
+        except ResourceExhausted:
+            if grace > own_grace:
+                raise
+            if grace < own_grace:
+                self._spawn(self._note_stop_later(live, grace))
+        await self._signal_stop(live)
+
+    async def _note_stop_later(self, live: LiveJob, grace: float) -> None:
+        """Make a stop as quick as it was asked to be once there is room to say so, if it is not over by then."""
+        while live.pidfd is not None:
+            await asyncio.sleep(_RETRY_SECONDS)
+            with contextlib.suppress(ResourceExhausted):
+                await asyncio.to_thread(self._supervisor.note_stop, live.id, grace)
+                await self._signal_stop(live)
+                return
+
+    async def _signal_stop(self, live: LiveJob) -> None:
+        # Here, not on a thread: as soon as the job has ended, the descriptor is closed and may
+        # be that of another job's monitor.
+        if live.pidfd is not None:
+            self._supervisor.signal_stop(live.pidfd)
+        else:
+            await asyncio.to_thread(record.forget_stop, self._config.stops_dir, live.id)
 
     def exit_record_arrived(self, name: str | None) -> None:
         """Look at the end of the job of that name, or at all if some may have been missed (None)."""
@@ -90,27 +137,30 @@ class Lifecycle:
             self._spawn(self._settle(name))
 
     async def _start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
-        job_id = str(uuid.uuid4())
-        log_path = str(self._config.log_path(job_id))
-        job = Job(job_id, spec, owner, JobState.PENDING, created_at=datetime.now(UTC), log_path=log_path)
-        live = LiveJob(job_id)
-        # Known before it is started: its end may come before the answer to its start.
-        self._live[job_id] = live
-        try:
-            known, new = await self._store.insert(job, request_id)
-        except JschedError as error:
+        while True:
+            job_id = str(uuid.uuid4())
+            log_path = str(self._config.log_path(job_id))
+            job = Job(job_id, spec, owner, JobState.PENDING, created_at=datetime.now(UTC), log_path=log_path)
+            live = LiveJob(job_id)
+            # Known before it is started: its end may come before the answer to its start.
+            self._live[job_id] = live
+            try:
+                known, new = await self._store.insert(job, request_id)
+            except JschedError as error:
+                del self._live[job_id]
+                live.fail(error)
+                raise
+            if new:
+                return await self._launch(live, job)
             del self._live[job_id]
-            live.fail(error)
-            raise
-        if new:
-            return await self._launch(live, job)
-        del self._live[job_id]
-        return await self._started_before(known)
+            # Gone again: that start has failed meanwhile, without a trace.
+            with contextlib.suppress(NotFound):
+                return await self._started_before(known)
 
     async def _started_before(self, job: Job) -> Job:
         live = self._live.get(job.id)
         if live is not None:
-            await asyncio.wait((live.started,))
+            await asyncio.shield(live.started)
         job = await self._store.resolve(job.id)
         if isinstance(job.outcome, FailedStep):
             raise _start_failure(job, job.outcome)
@@ -132,13 +182,14 @@ class Lifecycle:
             await self._note_failed_start(live, error)
             raise
         except JschedError as error:
-            await self._undo_start(live, job, error)
+            # The caller need not wait for a full disk to have room again.
+            await asyncio.wait((self._spawn(self._undo_launch(live, job, error)),), timeout=_RETRY_SECONDS)
             raise
-        return await self._note_start(live, job, run)
+        return await self._note_start(live, run)
 
-    async def _note_start(self, live: LiveJob, job: Job, run: RunRecord) -> Job:
+    async def _note_start(self, live: LiveJob, run: RunRecord) -> Job:
         live.run = run
-        pidfd = process.open_process(run.monitor_pid, run.monitor_start)
+        pidfd = await self._insist(live.id, lambda: _open_process(run))
         if pidfd is not None:
             live.watch(pidfd, self._monitor_gone)
         job = await self._store_start(live, run)
@@ -156,7 +207,7 @@ class Lifecycle:
             "monitor_start": run.monitor_start,
             "pid": run.pid,
         }
-        job = await self._until_stored(live.id, lambda: self._store.advance(live.id, live.stored, after, changes))
+        job = await self._insist(live.id, lambda: self._store.advance(live.id, live.stored, after, changes))
         live.stored = after
         return job
 
@@ -168,12 +219,17 @@ class Lifecycle:
         }
         await self._end(live, Ending(Event.START_FAILED, changes))
 
-    async def _undo_start(self, live: LiveJob, job: Job, error: JschedError) -> None:
-        del self._live[live.id]
-        await asyncio.to_thread(datadir.remove_log, Path(job.log_path))
-        await self._store.delete(live.id)
+    async def _undo_launch(self, live: LiveJob, job: Job, error: JschedError) -> None:
+        await self._undo_start(live, job, error)
         await asyncio.to_thread(self._forget, live.id)
+
+    async def _undo_start(self, live: LiveJob, job: Job, error: JschedError) -> None:
+        """Forget a job of which nothing was started, but for its files in the data directory."""
         live.fail(error)
+        await asyncio.to_thread(_remove_log, job)
+        await self._insist(live.id, lambda: self._store.delete(live.id))
+        # Not before its row is gone: who finds the row has to find out here that it means nothing.
+        del self._live[live.id]
 
     def _monitor_gone(self, job_id: str) -> None:
         live = self._live[job_id]
@@ -193,23 +249,31 @@ class Lifecycle:
             return
         live.settling = True
         await asyncio.wait((live.started,))
-        if live.started.exception() is not None or live.run is None:
+        run = live.run
+        if live.started.exception() is not None or run is None:
             return
-        exit_record = await asyncio.to_thread(record.read_exit, self._config.exits_dir, job_id)
-        if exit_record is not None:
-            await self._end(live, from_record(exit_record))
-        elif live.pidfd is None or process.has_ended(live.pidfd):
-            await self._end(live, await asyncio.to_thread(recovery.lost, job_id, live.run))
-        else:
-            live.settling = False
+        while True:
+            # Asked before the record is looked for: a monitor writes first and ends then.
+            gone = live.monitor_gone
+            exit_record = await self._insist(
+                job_id, lambda: asyncio.to_thread(record.read_exit, self._config.exits_dir, job_id)
+            )
+            if exit_record is not None:
+                await self._end(live, from_record(exit_record))
+                return
+            if gone:
+                ending = await self._insist(job_id, lambda: asyncio.to_thread(recovery.lost, job_id, run.monitor_start))
+                await self._end(live, ending)
+                return
+            if not live.monitor_gone:
+                live.settling = False
+                return
 
     async def _end(self, live: LiveJob, ending: Ending) -> None:
         """Write a job's end down and tell everyone who waits for it; for live jobs and recovered ones alike."""
         live.settling = True
         after = advance(live.stored, ending.event)
-        job = await self._until_stored(
-            live.id, lambda: self._store.advance(live.id, live.stored, after, ending.changes)
-        )
+        job = await self._insist(live.id, lambda: self._store.advance(live.id, live.stored, after, ending.changes))
         live.unwatch()
         del self._live[live.id]
         self._ended(live.id)
@@ -218,42 +282,42 @@ class Lifecycle:
                 future.set_result(job)
         await asyncio.to_thread(self._forget, live.id)
 
-    async def _take_over(self, found: JobRecord, finding: recovery.Finding) -> None:
+    async def _take_over(self, live: LiveJob, found: JobRecord) -> None:
         job = found.job
-        live = LiveJob(job.id, stored=job.state)
-        self._live[job.id] = live
-        match finding:
+        match await self._insist(job.id, lambda: asyncio.to_thread(recovery.survey, self._config, found)):
             case NeverStarted():
-                await self._undo_start(live, job, Unavailable(f"job {job.id} was never started"))
-            case Ending():
-                await self._end(live, finding)
+                # The claim stays, or a monitor that comes late would start the job after all.
+                await self._undo_start(live, job, Unavailable(f"job {job.id} was never started", hint="try again"))
+            case Ending() as ending:
+                await self._end(live, ending)
             case StillRunning(run, pidfd):
                 await self._adopt(live, job, run, pidfd)
 
     async def _adopt(self, live: LiveJob, job: Job, run: RunRecord, pidfd: int) -> None:
         live.run = run
         live.watch(pidfd, self._monitor_gone)
+        stops = self._config.stops_dir
+        if await self._insist(job.id, lambda: asyncio.to_thread(record.read_stop, stops, job.id)) is not None:
+            # The server before may have been cut off between its request and the signal.
+            await self._signal_stop(live)
         if job.state is JobState.PENDING:
             job = await self._store_start(live, run)
         live.started.set_result(job)
-        grace = await asyncio.to_thread(record.read_stop, self._config.stops_dir, job.id)
-        if grace is not None:
-            # The server before may have been cut off between its request and the signal.
-            await asyncio.to_thread(self._supervisor.request_stop, run, pidfd, grace)
 
-    async def _until_stored(self, job_id: str, write: Callable[[], Awaitable[Job]]) -> Job:
-        """Write what has happened and can't be refused, again and again while the disk is full."""
+    async def _insist(self, job_id: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do what has to be done and can't be refused, again and again while the disk is full or the host short."""
         while True:
             try:
-                job = await write()
-            except ResourceExhausted as error:
-                _LOG.error("job %s can't be written down, trying again: %s", job_id, error)
+                return await attempt()
+            except (ResourceExhausted, OSError) as error:
+                _LOG.error("job %s: %s; trying again", job_id, error)
                 await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return job
 
     def _forget(self, job_id: str) -> None:
-        record.forget(self._config.runs_dir, self._config.exits_dir, self._config.stops_dir, job_id)
+        try:
+            record.forget(self._config.runs_dir, self._config.exits_dir, self._config.stops_dir, job_id)
+        except OSError as error:
+            _LOG.warning("job %s: its records can't be removed: %s", job_id, error)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
@@ -266,6 +330,17 @@ class Lifecycle:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, JschedError):
             _LOG.error("a defect in the engine", exc_info=error)
+
+
+async def _open_process(run: RunRecord) -> int | None:
+    return process.open_process(run.monitor_pid, run.monitor_start)
+
+
+def _remove_log(job: Job) -> None:
+    try:
+        datadir.remove_log(Path(job.log_path))
+    except OSError as error:
+        _LOG.warning("job %s: its log can't be removed: %s", job.id, error)
 
 
 def _start_failure(job: Job, outcome: FailedStep) -> StartFailed:

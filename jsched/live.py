@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from jsched.errors import JschedError
 from jsched.job import Job
+from jsched.linux import process
 from jsched.state import JobState
 from jsched.supervisor.record import RunRecord
 
@@ -36,6 +37,11 @@ class LiveJob:
     settling: bool = False
     started: asyncio.Future[Job] = field(default_factory=_future)
     ended: asyncio.Future[Job] = field(default_factory=_future)
+
+    @property
+    def monitor_gone(self) -> bool:
+        """Whether the monitor of a started job has ended."""
+        return self.pidfd is None or process.has_ended(self.pidfd)
 
     def watch(self, pidfd: int, gone: Callable[[str], None]) -> None:
         """Call `gone` with the job's id when its monitor has ended."""

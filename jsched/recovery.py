@@ -7,6 +7,7 @@ record that is not there, so that a monitor which comes late starts nothing.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ _JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0
 
 @dataclass(frozen=True, slots=True)
 class NeverStarted:
-    """The job was written down and nothing of it was started."""
+    """The job was written down, nothing of it was started, and nothing will be: its place is claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +47,55 @@ def survey(config: Config, job: JobRecord) -> Finding:
     exit_record = record.read_exit(config.exits_dir, job_id)
     if exit_record is not None:
         return from_record(exit_record)
-    run = _run_record(config, job)
+    run = _stored_run(job) or record.read_run(config.runs_dir, job_id)
     if run is None:
-        return NeverStarted()
+        if record.claim_run(config.runs_dir, job_id):
+            return _unwatched(config, job_id)
+        return survey(config, job)
     if run.boot_id != process.boot_id():
         return HOST_RESTARTED
-    pidfd = process.open_process(run.monitor_pid, run.monitor_start)
+    pidfd = _open_monitor(run)
     if pidfd is not None:
         return StillRunning(run, pidfd)
     exit_record = record.read_exit(config.exits_dir, job_id)
-    return from_record(exit_record) if exit_record is not None else lost(job_id, run)
+    return from_record(exit_record) if exit_record is not None else lost(job_id, run.monitor_start)
 
 
-def lost(job_id: str, run: RunRecord) -> Ending:
-    """Return the ending of a job whose monitor left no record, after killing what is left of it; blocking."""
-    killed = orphans.kill_orphans(job_id, run.started_at_ns)
+def _open_monitor(run: RunRecord) -> int | None:
+    # Whatever a file says, neither the first process nor this one watches a job.
+    if run.monitor_pid in (1, os.getpid()):
+        return None
+    return process.open_process(run.monitor_pid, run.monitor_start)
+
+
+def lost(job_id: str, monitor_start: int) -> Ending:
+    """Return the ending of a job whose monitor left no record, after killing what is left of it; blocking.
+
+    `monitor_start` is in clock ticks since the boot.
+    """
+    killed = orphans.kill_orphans(job_id, monitor_start)
     _LOG.warning("job %s: its monitor is gone and left no record; %d processes killed", job_id, killed)
     return LOST
 
 
 def sweep(config: Config, live: Iterable[str]) -> None:
-    """Remove what a crash left behind for jobs that are not live; blocking."""
-    keep = set(live)
+    """Remove what a crash left behind for jobs that are not live; blocking.
+
+    Claims stay until the host restarts: who knows when the monitor comes that they are for.
+    """
+    keep, boot = set(live), process.boot_id()
     for directory in (config.exits_dir, config.runs_dir, config.stops_dir):
         for path in directory.iterdir():
             job_id = _JOB_ID.search(path.name)
-            if job_id is not None and job_id.group() not in keep:
-                path.unlink(missing_ok=True)
+            if job_id is None:
+                continue
+            if job_id.group() in keep:
+                # Only in exits/ another process may be about to give such a file its name.
+                keep_it = path.name == job_id.group() or directory == config.exits_dir
+            else:
+                keep_it = directory == config.runs_dir and path.name == job_id.group() and _claimed_in(boot, path)
+            if not keep_it:
+                _remove(path)
 
 
 def exit_records(directory: Path) -> list[str]:
@@ -80,21 +103,34 @@ def exit_records(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir() if _JOB_ID.fullmatch(path.name)]
 
 
-def _run_record(config: Config, job: JobRecord) -> RunRecord | None:
-    run = record.read_run(config.runs_dir, job.job.id)
-    if run is None and job.monitor_pid is not None:
-        return _stored_run(job)
-    if run is None and record.claim_run(config.runs_dir, job.job.id):
+def _unwatched(config: Config, job_id: str) -> Finding:
+    """Return what is to be thought of a job without a run record, whose place is taken now."""
+    if record.read_claim(config.runs_dir, job_id) is not None:
+        return NeverStarted()
+    # A monitor had taken it, and what it wrote is damaged: it may have run.
+    return lost(job_id, 0)
+
+
+def _claimed_in(boot: str, path: Path) -> bool:
+    return record.read_claim(path.parent, path.name) == boot
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _LOG.warning("%s can't be removed: %s", path, error.strerror)
+
+
+def _stored_run(job: JobRecord) -> RunRecord | None:
+    """Return what an earlier server has found to be true of the monitor, and so comes before any file."""
+    if job.monitor_pid is None:
         return None
-    return run or record.read_run(config.runs_dir, job.job.id)
-
-
-def _stored_run(job: JobRecord) -> RunRecord:
     started = to_microseconds(job.job.started_at or job.job.created_at) or 0
     return RunRecord(
         job_id=job.job.id,
         boot_id=job.boot_id or "",
-        monitor_pid=job.monitor_pid or 0,
+        monitor_pid=job.monitor_pid,
         monitor_start=job.monitor_start or 0,
         pid=job.job.pid or 0,
         started_at_ns=started * 1000,

@@ -42,6 +42,8 @@ def open_process(pid: int, start_time: int) -> int | None:
         if error.errno in _NOT_A_PROCESS:
             return None
         raise
+    except OverflowError:
+        return None
     try:
         same = int(_stat(pid)[_START_TIME_FIELD - _STATE_FIELD]) == start_time
     except ProcessLookupError:

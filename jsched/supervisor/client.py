@@ -105,22 +105,23 @@ class Supervisor:
             raise _error(request, report)
         return run
 
-    def request_stop(self, run: RunRecord, pidfd: int, grace: float) -> None:
-        """Ask the monitor behind `pidfd` to end its job; `grace` is in seconds. Blocks for a file write.
+    def note_stop(self, job_id: str, grace: float) -> None:
+        """Write down that the job is to end, with `grace` seconds; its monitor learns of it by signal_stop(). Blocks.
 
-        Of several requests the one with the least grace counts. A monitor that has ended is no
-        error. Raises ResourceExhausted if the disk is full.
+        Raises ResourceExhausted if the disk is full.
         """
         try:
-            with self._stop_writer:
-                # One signal may stand for several requests: the file has to say what all of them come to.
-                asked = record.read_stop(self._stops_dir, run.job_id)
-                if asked is None or grace < asked:
-                    record.write_stop(self._stops_dir, run.job_id, grace)
+            record.write_stop(self._stops_dir, job_id, grace)
         except OSError as error:
-            message = f"stop request of job {run.job_id}: {error.strerror}"
+            message = f"stop request of job {job_id}: {error.strerror}"
             kind = ResourceExhausted if error.errno in _SHORT_OF else Internal
-            raise kind(message, obj=run.job_id) from error
+            raise kind(message, obj=job_id) from error
+
+    def signal_stop(self, pidfd: int) -> None:
+        """Have the monitor behind `pidfd` end its job as noted, or with the job's own grace if nothing is.
+
+        A monitor that has ended is no error.
+        """
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
 

@@ -120,7 +120,12 @@ class Monitor:
             pid=self._pid,
             started_at_ns=time.time_ns(),
         )
-        record.write_run(self._request.runs_dir, run)
+        try:
+            record.write_run(self._request.runs_dir, run)
+        except FileExistsError:
+            # A server that has found the job unstarted has forgotten it: nobody would delete the log.
+            os.unlink(self._request.log_path.encode())
+            raise
         return run
 
     # Watch: one poll for signals, the result of exec and the report that is still to be sent.

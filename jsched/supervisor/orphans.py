@@ -9,25 +9,23 @@ import time
 
 from jsched.linux import process
 
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_CLOCK_SLACK_NS = 2_000_000_000
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 1.0
 _PATIENCE = 30.0
 
 
-def kill_orphans(job_id: str, not_before_ns: int) -> int:
+def kill_orphans(job_id: str, not_before: int) -> int:
     """Kill every process that carries the job's JSCHED_JOB_ID in its environment; return how many.
 
-    Processes that started before `not_before_ns` (wall clock, nanoseconds since the epoch, with
-    two seconds of slack) are left alone, so are those that may not be signalled. Blocks until
-    none is left, at most 30 seconds. A process that has wiped its environment is not found.
+    Processes that started before `not_before` (clock ticks since the boot: when the monitor did)
+    are left alone, so are those that may not be signalled. Blocks until none is left, at most 30
+    seconds. A process that has wiped its environment is not found.
     """
     entry = f"JSCHED_JOB_ID={job_id}".encode()
     killed: set[tuple[int, int]] = set()
     deadline = time.monotonic() + _PATIENCE
     pause = _FIRST_PAUSE
-    while found := _since(process.processes_with_environment(entry), not_before_ns):
+    while found := _since(process.processes_with_environment(entry), not_before):
         if time.monotonic() > deadline:
             break
         pidfds = {pidfd: key for key in found if (pidfd := process.open_process(*key)) is not None}
@@ -37,11 +35,9 @@ def kill_orphans(job_id: str, not_before_ns: int) -> int:
     return len(killed)
 
 
-def _since(found: list[tuple[int, int]], not_before_ns: int) -> list[tuple[int, int]]:
-    booted_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    earliest = not_before_ns - _CLOCK_SLACK_NS - booted_ns
+def _since(found: list[tuple[int, int]], not_before: int) -> list[tuple[int, int]]:
     own = os.getpid()
-    return [(pid, start) for pid, start in found if start * _TICK_NS >= earliest and pid != own]
+    return [(pid, start) for pid, start in found if start >= not_before and pid != own]
 
 
 def _kill(pidfd: int) -> bool:

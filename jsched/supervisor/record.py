@@ -12,17 +12,26 @@ does not know are skipped: monitors of one version meet servers of the next.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import math
 import os
+import stat
 import time
 from binascii import crc32
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from jsched.linux import process
+
 Directory = str | os.PathLike[str]
 
 _MODE = 0o600
 _MAX_SIZE = 65536
+# What can't be a file of ours: not there, a symbolic link, a socket or a device without a driver.
+_NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENODEV})
+# Of times, sizes and process ids, here and in the database that they go to.
+_LARGEST = 2**63 - 1
 
 
 class RunRecord(NamedTuple):
@@ -104,8 +113,18 @@ def read_run(runs_dir: Directory, job_id: str) -> RunRecord | None:
 
 
 def write_claim(runs_dir: Directory, job_id: str) -> None:
-    """Take the place of the job's run record; raises FileExistsError if it is taken, else OSError."""
-    _write_once(runs_dir, job_id, {"job_id": job_id, "claimed": True})
+    """Take the place of the job's run record; raises FileExistsError if it is taken, else OSError.
+
+    It has to stand for as long as a monitor may still come, which is until the host restarts:
+    a launcher that outlived its server may be as late as it likes.
+    """
+    _write_once(runs_dir, job_id, {"job_id": job_id, "claimed": True, "boot_id": process.boot_id()})
+
+
+def read_claim(runs_dir: Directory, job_id: str) -> str | None:
+    """Return the id of the boot in which the job's place was claimed; None if it was not."""
+    fields = _read(runs_dir, job_id, {"job_id": (str,), "claimed": (bool,), "boot_id": (str,)})
+    return None if fields is None else str(fields["boot_id"])
 
 
 def claim_run(runs_dir: Directory, job_id: str) -> bool:
@@ -133,9 +152,12 @@ def write_exit(exits_dir: Directory, record: ExitRecord) -> None:
 
 
 def read_exit(exits_dir: Directory, job_id: str) -> ExitRecord | None:
-    """Return how the job ended; None if there is no record, or no whole one."""
+    """Return how the job ended; None if there is no record, or no whole one that says so."""
     fields = _read(exits_dir, job_id, _EXIT_TYPES)
-    return None if fields is None else ExitRecord(**fields)
+    if fields is None:
+        return None
+    record = ExitRecord(**fields)
+    return record if _tells_an_end(record) else None
 
 
 def write_stop(stops_dir: Directory, job_id: str, grace: float) -> None:
@@ -147,7 +169,13 @@ def write_stop(stops_dir: Directory, job_id: str, grace: float) -> None:
 def read_stop(stops_dir: Directory, job_id: str) -> float | None:
     """Return the grace in seconds of the stop that was asked for; None if none was."""
     fields = _read(stops_dir, job_id, {"job_id": (str,), "grace": (int, float)})
-    return float(fields["grace"]) if fields is not None and fields["grace"] >= 0 else None
+    return None if fields is None else float(fields["grace"])
+
+
+def forget_stop(stops_dir: Directory, job_id: str) -> None:
+    """Remove the request for the job's end; what is not there is no error. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_path(stops_dir, job_id))
 
 
 def forget(runs_dir: Directory, exits_dir: Directory, stops_dir: Directory, job_id: str) -> None:
@@ -188,10 +216,15 @@ def _write_once(directory: Directory, job_id: str, fields: dict[str, Any]) -> No
 
 def _read(directory: Directory, job_id: str, types: dict[str, tuple[type, ...]]) -> dict[str, Any] | None:
     try:
-        fd = os.open(_path(directory, job_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
+        # Without O_NONBLOCK, a FIFO of that name would be waited for.
+        fd = os.open(_path(directory, job_id), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        raise
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
         content = os.read(fd, _MAX_SIZE)
     finally:
         os.close(fd)
@@ -201,7 +234,22 @@ def _read(directory: Directory, job_id: str, types: dict[str, tuple[type, ...]])
     try:
         fields = json.loads(body)
         known = {name: fields[name] for name in types}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    whole = all(type(value) in types[name] for name, value in known.items())
+    whole = all(type(value) in types[name] and _is_sane(value) for name, value in known.items())
     return known if whole and known["job_id"] == job_id else None
+
+
+def _is_sane(value: object) -> bool:
+    """Return whether a value can be stored and shown: numbers are finite, not negative and fit 64 bits."""
+    if isinstance(value, float):
+        return math.isfinite(value) and value >= 0
+    return not isinstance(value, int) or 0 <= value <= _LARGEST
+
+
+def _tells_an_end(record: ExitRecord) -> bool:
+    """Return whether there is one outcome, and one that the kernel can give."""
+    outcomes = [value for value in (record.exit_code, record.signal, record.failed_step) if value is not None]
+    if len(outcomes) != 1 or (record.failed_step is None) != (record.errno is None):
+        return False
+    return (record.exit_code or 0) < 256 and 0 < (record.signal or 1) < 128 and (record.errno or 0) < 4096

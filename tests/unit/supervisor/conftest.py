@@ -90,7 +90,8 @@ class Bench:
         """Ask for the job's end, as the engine does."""
         pidfd = process.open_process(run.monitor_pid, run.monitor_start)
         assert pidfd is not None
-        self.supervisor.request_stop(run, pidfd, grace)
+        self.supervisor.note_stop(run.job_id, grace)
+        self.supervisor.signal_stop(pidfd)
 
     def log(self, job_id: str) -> Path:
         """Return the path of a job's log."""
@@ -114,14 +115,11 @@ def alive(pid: int, start: int) -> bool:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
-    for path in bench.runs.iterdir():
-        # A monitor that was killed while it wrote leaves its temporary file.
-        if path.name.startswith("."):
-            continue
+    for path in bench.runs.glob("[!.]*"):
         run = record.read_run(bench.runs, path.name)
         pidfd = run and process.open_process(run.monitor_pid, run.monitor_start)
         if run and pidfd is not None:
             # Only a test that has failed leaves a job behind.
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            kill_orphans(run.job_id, run.started_at_ns)
+            kill_orphans(run.job_id, run.monitor_start)
             os.close(pidfd)

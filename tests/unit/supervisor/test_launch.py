@@ -145,7 +145,7 @@ def test_same_id_twice(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_claim_beats_monitor(bench: Bench, tmp_path: Path) -> None:
-    """What recovery has claimed is never started by a monitor that comes late."""
+    """What recovery has claimed is never started by a monitor that comes late, and it leaves no log."""
     assert record.claim_run(bench.runs, "claimed")
 
     async def test() -> None:
@@ -154,6 +154,7 @@ def test_claim_beats_monitor(bench: Bench, tmp_path: Path) -> None:
         assert (failure.value.step, failure.value.errno) == ("record", errno.EEXIST)
         assert not (tmp_path / "started").exists()
         assert record.read_exit(bench.exits, "claimed") is None
+        assert not bench.log("claimed").exists()
 
     bench.run(test())
 

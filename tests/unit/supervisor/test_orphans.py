@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 
+from jsched.linux import process
 from jsched.supervisor.orphans import kill_orphans
 from tests.helpers.wait import wait_until
 from tests.unit.supervisor.conftest import Bench
@@ -22,9 +22,9 @@ def test_orphans_of_a_killed_monitor(bench: Bench) -> None:
         await bench.said(run, "deaf")
         os.kill(run.monitor_pid, signal.SIGKILL)
         wait_until(lambda: len(bench.left(run)) == 1, 20, "the command's end")
-        assert kill_orphans(run.job_id, run.started_at_ns) == 1
+        assert kill_orphans(run.job_id, run.monitor_start) == 1
         assert bench.left(run) == []
-        assert kill_orphans(run.job_id, run.started_at_ns) == 0
+        assert kill_orphans(run.job_id, run.monitor_start) == 0
 
     bench.run(test())
 
@@ -35,9 +35,9 @@ def test_strangers_are_left_alone() -> None:
     strangers = [subprocess.Popen(["sleep", "1000"], env=env) for env in variables]
     early = subprocess.Popen(["sleep", "1000"], env={"JSCHED_JOB_ID": "mine"})
     try:
-        assert kill_orphans("mine", time.time_ns() + 60_000_000_000) == 0
+        assert kill_orphans("mine", process.start_time(early.pid) + 1) == 0
         assert all(stranger.poll() is None for stranger in [*strangers, early])
-        assert kill_orphans("mine", time.time_ns() - 60_000_000_000) == 1
+        assert kill_orphans("mine", process.start_time(early.pid)) == 1
         assert early.wait(20) == -signal.SIGKILL
         assert all(stranger.poll() is None for stranger in strangers)
     finally:

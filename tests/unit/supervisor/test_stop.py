@@ -105,7 +105,8 @@ def test_stop_of_the_ended(bench: Bench) -> None:
         pidfd = os.pidfd_open(run.monitor_pid)
         await bench.stop(run, 0)
         end = await bench.ended(run)
-        bench.supervisor.request_stop(run, pidfd, 5)
+        bench.supervisor.note_stop(run.job_id, 5)
+        bench.supervisor.signal_stop(pidfd)
         os.close(pidfd)
         assert await bench.ended(run) == end
 
