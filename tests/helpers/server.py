@@ -158,8 +158,8 @@ class Server:
         )
         return {path.name.removesuffix(".log") for path in traces if not path.name.startswith(".")}
 
-    def close(self) -> None:
-        """End the clients, the server and its jobs; raises AssertionError if anything outlives that.
+    def close(self, patience: float = END_SECONDS) -> None:
+        """End the clients, the server and its jobs; raises AssertionError if anything outlives that for `patience` s.
 
         Jobs that a test has left running are ended as a stop does it, with no grace. What
         is still there then has escaped from its monitor, and is killed.
@@ -176,7 +176,7 @@ class Server:
                 problems.append(f"the server did not end after SIGTERM:\n{self.printed()[-4000:]}")
         self._stop_jobs()
         try:
-            wait_until(lambda: not self._processes(), END_SECONDS, "the end of the launcher and of all jobs")
+            wait_until(lambda: not self._processes(), patience, "the end of the launcher and of all jobs")
         except AssertionError:
             left = self._processes()
             problems += [f"left behind: {_describe(pid)}" for pid, _ in left]
