@@ -108,10 +108,15 @@ class Supervisor:
     def note_stop(self, job_id: str, grace: float) -> None:
         """Write down that the job is to end, with `grace` seconds; its monitor learns of it by signal_stop(). Blocks.
 
-        Raises ResourceExhausted if the disk is full.
+        Of several requests the one with the least grace counts. Raises ResourceExhausted if the
+        disk is full.
         """
         try:
-            record.write_stop(self._stops_dir, job_id, grace)
+            with self._stop_writer:
+                # One signal may stand for several requests: the file has to say what all of them come to.
+                asked = record.read_stop(self._stops_dir, job_id)
+                if asked is None or grace < asked:
+                    record.write_stop(self._stops_dir, job_id, grace)
         except OSError as error:
             message = f"stop request of job {job_id}: {error.strerror}"
             kind = ResourceExhausted if error.errno in _SHORT_OF else Internal
