@@ -23,7 +23,7 @@ class ChunkCache:
     """The chunks that were read last, of all logs, at most `capacity` bytes of data and `entries` chunks.
 
     A chunk is found by its log, its offset and the limit it was read with. It may be shorter
-    than what the log has by now, which is right for a reader: the rest follows.
+    than what the log has by now.
     """
 
     __slots__ = ("_capacity", "_chunks", "_entries", "_held")

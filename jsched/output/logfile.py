@@ -109,7 +109,8 @@ class LogFile:
     def peek(self, offset: int, limit: int) -> Chunk | None:
         """As LogDescriptor.peek; those who stand at one offset get the same chunk."""
         chunk = self._cache.get(self, offset, limit)
-        if chunk is None:
+        # One who lags must not be fed the small pieces that the fastest has read, or he never catches up.
+        if chunk is None or (chunk.end < self.size and len(chunk.data) < limit):
             chunk = self._file.peek(offset, limit)
             # A lone reader comes by once: nothing to share, nothing to keep.
             if chunk is not None and chunk.data and self.users > 1:

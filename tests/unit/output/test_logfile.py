@@ -222,6 +222,31 @@ def test_a_log_that_was_cut_is_read_anew(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_follower_that_lags_gets_all_there_is(tmp_path: Path) -> None:
+    """A follower that comes to an offset later gets what was written meanwhile too, not the others' short chunk."""
+
+    async def main() -> None:
+        path = tmp_path / "job"
+        path.write_bytes(b"one")
+        async with rig() as made:
+            quick, late = await made.follow(path), await made.follow(path)
+            chunk = await quick.read()
+            assert chunk is not None
+            assert chunk.data == b"one"
+            with path.open("ab") as log:
+                log.write(b", two, three")
+            chunk = await quick.read()
+            assert chunk is not None
+            assert chunk.data == b", two, three"
+            chunk = await late.read()
+            assert chunk is not None
+            assert chunk.data == b"one, two, three"
+            await quick.aclose()
+            await late.aclose()
+
+    asyncio.run(main())
+
+
 def test_the_cache_is_bounded_and_lets_the_oldest_go() -> None:
     """The cache never holds more than its capacity in bytes or chunks, and forgets a log whole."""
     cache = ChunkCache(capacity=100, entries=5)
