@@ -139,6 +139,14 @@ class Engine:
             return job if job.state.ended else await self._store.resolve(job.id)
         return await self._undrained(live.ended)
 
+    def ending(self, job_id: str) -> asyncio.Future[Job] | None:
+        """Return the future that has the job once it has ended, None if that is so already.
+
+        Who holds it learns the end even if the job is deleted right after. Others hold it too: not to be cancelled.
+        """
+        live = self._lifecycle.live(job_id)
+        return None if live is None else live.ended
+
     async def follow(self, ref: str, *, offset: int = 0, follow: bool = True) -> Follower:
         """Return a reader of a job's output from `offset` (bytes) to the job's end.
 

@@ -92,6 +92,10 @@ class JobService:
         ref = _ref(request.job_id)
         job = await self._engine.get(ref)
         job_id = current_call().job_id = job.id
+        # Held from the start: the job may be deleted before all of its output is sent.
+        ending = self._engine.ending(job_id)
+        if ending is None and not job.state.ended:
+            job = await self._engine.get(job_id)
         encoding = self._encodings.setdefault(job_id, _SharedEncoding())
         encoding.users += 1
         try:
@@ -100,7 +104,7 @@ class JobService:
                     await context.write(encoding.encode(chunk))
             # Without follow, a job that has ended since we looked may have written more than was sent.
             if request.follow or job.state.ended:
-                await context.write(convert.encode_end(follower.offset, await self._engine.get(job_id)))
+                await context.write(convert.encode_end(follower.offset, job if ending is None else ending.result()))
         finally:
             encoding.users -= 1
             if not encoding.users:
