@@ -16,6 +16,7 @@ class Feed:
     """A FIFO at `path`; a job with the arguments `argv` prints what is written to it, and ends after `end`."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         os.mkfifo(path)
         # Both ends in one descriptor: whoever comes first, the job or the test, need not wait for the other.
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -176,9 +176,9 @@ class Server:
                 problems.append(f"the server did not end after SIGTERM:\n{self.printed()[-4000:]}")
         self._stop_jobs()
         try:
-            wait_until(lambda: not self._processes(), patience, "the end of the launcher and of all jobs")
+            wait_until(lambda: not self.processes(), patience, "the end of the launcher and of all jobs")
         except AssertionError:
-            left = self._processes()
+            left = self.processes()
             problems += [f"left behind: {_describe(pid)}" for pid, _ in left]
             _kill(left)
         assert not problems, "\n".join(problems)
@@ -191,7 +191,7 @@ class Server:
                 record.write_stop(self.data_dir / "stops", job_id, 0)
                 _signal(pidfd, signal.SIGTERM)
 
-    def _processes(self) -> list[Process]:
+    def processes(self) -> list[Process]:
         """Return what belongs to this server: it, its launcher, the monitors, their trees, and all jobs' processes."""
         jobs = {f"{JOB_ID_VARIABLE}={job_id}".encode() for job_id in self.job_ids()}
         found = {
