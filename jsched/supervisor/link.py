@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from jsched.supervisor.launcher import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
+# As this process was started with: the server raises its own limit, and jobs are not to inherit that.
+_OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 _READY_WITHIN = 20.0
 _END_WITHIN = 5.0
 
@@ -175,10 +178,13 @@ class Link(asyncio.Protocol):
 
 def _spawn(requests: int, reports: int) -> subprocess.Popen[bytes]:
     # No preexec_fn: with it, Python code would run between fork and exec of a threaded process.
-    return subprocess.Popen(
+    launcher = subprocess.Popen(
         [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _ROOT, str(requests), str(reports)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=(requests, reports),
         start_new_session=True,
     )
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        resource.prlimit(launcher.pid, resource.RLIMIT_NOFILE, _OPEN_FILES)
+    return launcher
