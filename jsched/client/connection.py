@@ -40,13 +40,13 @@ def open_channel(config: ClientConfig) -> grpc.Channel:
     Raises what `credentials` does.
     """
     channel = grpc.secure_channel(config.server, credentials(config), options=OPTIONS)
-    channel.subscribe(_ignore, try_to_connect=True)
-    channel.unsubscribe(_ignore)
+    # What makes subscribe() connect, without its thread: a process that ends, or closes the
+    # channel, while that thread runs may hang for ever or print a traceback (grpcio 1.85).
+    # The name is gRPC's own affair; without it the first call connects, some milliseconds later.
+    begin = getattr(getattr(channel, "_channel", None), "check_connectivity_state", None)
+    if begin is not None:
+        begin(True)
     return channel
-
-
-def _ignore(_: grpc.ChannelConnectivity) -> None:
-    """Asking for news is what makes a channel connect; the news itself is not needed."""
 
 
 def credentials(config: ClientConfig) -> grpc.ChannelCredentials:
