@@ -44,7 +44,7 @@ class Launcher:
         # Blocked for good, so each monitor is born with it blocked and misses no child's end.
         signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGCHLD})
         self._signals = syscalls.signalfd((signal.SIGCHLD,))
-        self._monitors: dict[int, LaunchRequest] = {}
+        self._monitors: dict[int, str] = {}
 
     def serve(self) -> None:
         """Launch what is asked for until the server closes the requests."""
@@ -69,12 +69,14 @@ class Launcher:
         try:
             pid = os.fork()
         except OSError as error:
-            self._refuse(request, "fork", error.errno or errno.EAGAIN)
+            number = error.errno or errno.EAGAIN
+            ending.write_failed_start(request, "fork", number, claimed=False)
+            self._tell(Report(request.job_id, failed_step="fork", errno=number))
             return
         if pid == 0:
             monitor.main(request, self._reports)
-        # The rest of the request would be kept in memory as long as the job runs.
-        self._monitors[pid] = request._replace(argv=(), env={})
+        # The request would be kept in memory as long as the job runs.
+        self._monitors[pid] = request.job_id
 
     def _reap(self) -> None:
         while True:
@@ -84,13 +86,10 @@ class Launcher:
                 return
             if pid == 0:
                 return
-            request = self._monitors.pop(pid, None)
-            if status != 0 and request is not None:
-                self._refuse(request, "monitor", errno.ESRCH)
-
-    def _refuse(self, request: LaunchRequest, step: str, number: int) -> None:
-        ending.write_failed_start(request, step, number, claimed=False)
-        self._tell(Report(request.job_id, failed_step=step, errno=number))
+            job_id = self._monitors.pop(pid, None)
+            if status != 0 and job_id is not None:
+                # Told and not written down: the job may have run, ended and been forgotten by now.
+                self._tell(Report(job_id, failed_step="monitor", errno=errno.ESRCH))
 
     def _tell(self, report: Report) -> None:
         poller = select.poll()

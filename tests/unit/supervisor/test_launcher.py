@@ -187,7 +187,7 @@ def test_idle_launcher_is_replaced(bench: Bench) -> None:
 
 
 def test_monitor_killed_before_it_reports(bench: Bench, tmp_path: Path) -> None:
-    """A launch whose monitor is killed fails only if the command never ran, and that is recorded."""
+    """A launch whose monitor is killed fails only if the command never ran."""
 
     def kill_next(parent: int) -> None:
         children = Path(f"/proc/{parent}/task/{parent}/children")
@@ -205,9 +205,7 @@ def test_monitor_killed_before_it_reports(bench: Bench, tmp_path: Path) -> None:
             await bench.launch("touch", str(tmp_path / job_id), job_id=job_id)
         except Internal:
             await killing
-            end = record.read_exit(bench.exits, job_id)
-            assert end is not None
-            assert (end.failed_step, end.exit_code) == ("monitor", None)
+            assert record.read_exit(bench.exits, job_id) is None
             assert record.read_run(bench.runs, job_id) is None
             assert not (tmp_path / job_id).exists()
             return True
