@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.helpers.feed import Feed
     from tests.helpers.server import Server
 
 
@@ -34,6 +35,15 @@ def server(tmp_path: Path, certs: Path) -> Iterator[Server]:
 def shared_server(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Server]:
     """A server for all tests that only run jobs on it."""
     yield from _serving(tmp_path_factory.mktemp("shared") / "server", certs)
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Iterator[Feed]:
+    """A FIFO through which the test decides what a job prints and when it ends."""
+    from tests.helpers.feed import Feed
+
+    with Feed(tmp_path / "feed") as feed:
+        yield feed
 
 
 def _serving(root: Path, certs: Path) -> Iterator[Server]:

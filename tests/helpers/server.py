@@ -193,7 +193,7 @@ class Server:
 
     def processes(self) -> list[Process]:
         """Return what belongs to this server: it, its launcher, the monitors, their trees, and all jobs' processes."""
-        jobs = {f"{JOB_ID_VARIABLE}={job_id}".encode() for job_id in self.job_ids()}
+        jobs = {os.fsencode(f"{JOB_ID_VARIABLE}={job_id}") for job_id in self.job_ids()}
         found = {
             one for one in _everybody() if not (jobs | {self._mark.encode()}).isdisjoint(_read_environment(one[0]))
         }
