@@ -54,6 +54,8 @@ _GARBAGE_THRESHOLD = 100_000
 def main() -> NoReturn:
     """Run `jsched-cli` with the process's arguments and end the process with its exit code."""
     gc.set_threshold(_GARBAGE_THRESHOLD)
+    # gRPC writes its view of a failed handshake to stderr, before ours and less readable.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     code = PROGRAM.run()
     # Without the interpreter's own way out: taking gRPC apart costs another tenth, and has to
     # wait for threads of gRPC that wait for the network.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from datetime import UTC, datetime
 
 from jsched.client.connection import tls_context
@@ -15,6 +16,9 @@ from jsched.errors import JschedError, Unauthenticated, Unavailable
 
 # Seconds that each step of the second look may take.
 PATIENCE = 3.0
+# A server that is about to end may close a connection, too; one that refuses a certificate does it every time.
+_LOOKS = 3
+_BETWEEN_LOOKS = 0.2
 _VERIFY_EXPIRED = 10
 _VERIFY_NOT_YET = 9
 _VERIFY_WRONG_NAME = (62, 64)
@@ -33,7 +37,7 @@ def diagnose(config: ClientConfig, details: str) -> JschedError:
     """
     return (
         own_certificate(config)
-        or _second_look(config)
+        or _look_again(config)
         or Unavailable(
             f"the connection to the server at {config.server} was lost ({details})"
             if details
@@ -66,6 +70,21 @@ def own_certificate(config: ClientConfig) -> JschedError | None:
             hint=f"this computer's clock says {_date(now)}; is it right?",
         )
     return None
+
+
+class _Closed(Exception):
+    """The server has closed the connection right after the handshake, without a word."""
+
+
+def _look_again(config: ClientConfig) -> JschedError | None:
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_BETWEEN_LOOKS)
+        try:
+            return _second_look(config)
+        except _Closed:
+            continue
+    return _not_accepted(config, "it closes the connection after having seen it")
 
 
 def _second_look(config: ClientConfig) -> JschedError | None:
@@ -109,17 +128,23 @@ def _handshake(config: ClientConfig, host: str, plain: socket.socket) -> JschedE
     with secure:
         try:
             # In TLS 1.3 the server looks at our certificate after our side of the handshake is
-            # done (RFC 8446, section 4.4.2.4): its verdict is the first thing to read.
-            secure.recv(1)
-        except ssl.SSLEOFError:
-            return None
+            # done (RFC 8446, section 4.4.2.4): its verdict is the first thing to read. Not
+            # every server sends an alert; a content one begins HTTP/2 at once.
+            if not secure.recv(1):
+                raise _Closed
+        except (ssl.SSLEOFError, ConnectionResetError):
+            raise _Closed from None
         except ssl.SSLError as error:
-            return Unauthenticated(
-                f"the server at {config.server} does not accept your certificate {config.cert} ({_words(error)})",
-                obj=str(config.cert),
-                hint="is it signed by the CA that this server trusts for clients? Ask its administrator",
-            )
+            return _not_accepted(config, _words(error))
     return None
+
+
+def _not_accepted(config: ClientConfig, why: str) -> Unauthenticated:
+    return Unauthenticated(
+        f"the server at {config.server} does not accept your certificate {config.cert} ({why})",
+        obj=str(config.cert),
+        hint="is it signed by the CA that this server trusts for clients? Ask its administrator",
+    )
 
 
 def _server_refused(config: ClientConfig, host: str, error: ssl.SSLCertVerificationError) -> JschedError:

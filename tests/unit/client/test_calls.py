@@ -1,0 +1,183 @@
+"""Unary calls: what is sent again, what is not, and what errors become."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any as Packed
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from jsched import errors
+from jsched.client import AsyncClient, Client
+from jsched.job import JobSpec
+from jsched.v1 import jobs_pb2 as pb
+from tests.unit.client.conftest import JOB_ID, Scripted, ended_message, give, job_message, refuse
+
+CUT = grpc.StatusCode.UNAVAILABLE
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.JschedError) and kind is not errors.JschedError
+]
+
+
+def refuse_with_info(code: grpc.StatusCode, message: str, domain: str = "jsched", **info: Any) -> Any:
+    """Return an answer as jsched's server refuses: with an ErrorInfo."""
+
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        packed = Packed()
+        packed.Pack(error_details_pb2.ErrorInfo(domain=domain, **info))
+        context.abort_with_status(
+            rpc_status.to_status(status_pb2.Status(code=code.value[0], message=message, details=[packed]))
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_error_comes_back_as_its_class(scripted: Scripted, kind: type[errors.JschedError]) -> None:
+    """The class, message, object and hint that the server raised are the client's."""
+    metadata = {"object": "the thing", "hint": "do this", "step": "exec", "errno": "13", "job_id": JOB_ID}
+    refusal = refuse_with_info(grpc.StatusCode.ABORTED, "it does not work", reason=kind.kind.upper(), metadata=metadata)
+    scripted.script = [refusal]
+    with Client(scripted.config(0)) as client, pytest.raises(kind) as caught:
+        client.get(JOB_ID)
+    error = caught.value
+    assert type(error) is kind
+    assert (error.message, error.obj, error.hint) == ("it does not work", "the thing", "do this")
+    if isinstance(error, errors.StartFailed):
+        assert (error.step, error.errno, error.job_id) == ("exec", 13, JOB_ID)
+
+
+def test_a_foreign_error_info_is_not_trusted(scripted: Scripted) -> None:
+    """An ErrorInfo of another domain leaves the status code to decide."""
+    scripted.script = [refuse_with_info(grpc.StatusCode.NOT_FOUND, "gone", "example.com", reason="INTERNAL")]
+    with Client(scripted.config()) as client, pytest.raises(errors.NotFound):
+        client.get(JOB_ID)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, errors.InvalidArgument),
+        (grpc.StatusCode.OUT_OF_RANGE, errors.OutOfRange),
+        (grpc.StatusCode.ALREADY_EXISTS, errors.AlreadyExists),
+        (grpc.StatusCode.FAILED_PRECONDITION, errors.FailedPrecondition),
+        (grpc.StatusCode.UNAUTHENTICATED, errors.Unauthenticated),
+        (grpc.StatusCode.PERMISSION_DENIED, errors.PermissionDenied),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.ResourceExhausted),
+        (grpc.StatusCode.DATA_LOSS, errors.DataLoss),
+        (grpc.StatusCode.INTERNAL, errors.Internal),
+        (grpc.StatusCode.ABORTED, errors.Internal),
+    ],
+)
+def test_without_error_info_the_code_decides(
+    scripted: Scripted, code: grpc.StatusCode, kind: type[errors.JschedError]
+) -> None:
+    """A status from something that is not jsched's code still becomes the nearest class."""
+    scripted.script = [refuse(code, "so it is")]
+    with Client(scripted.config()) as client, pytest.raises(kind, match="so it is") as caught:
+        client.get(JOB_ID)
+    if kind in (errors.Unauthenticated, errors.PermissionDenied):
+        assert "admin.crt" in caught.value.hint
+
+
+def test_another_service_is_told_apart(scripted: Scripted) -> None:
+    """A server that does not know the call is said to be no jsched of this version."""
+    scripted.script = [refuse(grpc.StatusCode.UNIMPLEMENTED)]
+    with Client(scripted.config()) as client, pytest.raises(errors.Internal, match="no jsched of this version"):
+        client.get(JOB_ID)
+
+
+def test_a_start_is_sent_again_with_the_same_request_id(scripted: Scripted) -> None:
+    """A start whose answer got lost is asked for again, so that there is one job and the caller knows it."""
+    scripted.script = [refuse(CUT), refuse(CUT), give(pb.StartJobResponse(job_id=JOB_ID, job=job_message()))]
+    with Client(scripted.config()) as client:
+        assert client.start(JobSpec(["true"])).id == JOB_ID
+    assert len({request.request_id for request in scripted.requests}) == 1
+    assert scripted.requests[0].request_id != ""
+
+
+def test_the_callers_request_id_is_used(scripted: Scripted) -> None:
+    """A request id that is given goes to the server as it is, sync and aio."""
+
+    async def main() -> None:
+        async with AsyncClient(scripted.config()) as client:
+            await client.start(JobSpec(["true"]), request_id="two")
+
+    answer = give(pb.StartJobResponse(job_id=JOB_ID, job=job_message()))
+    scripted.script = [answer, refuse(CUT), answer]
+    with Client(scripted.config()) as client:
+        client.start(JobSpec(["true"]), request_id="one")
+    asyncio.run(main())
+    assert [request.request_id for request in scripted.requests] == ["one", "two", "two"]
+
+
+def test_reading_waiting_and_stopping_are_sent_again(scripted: Scripted) -> None:
+    """What does no harm twice is sent again after a cut; wait goes on with the id, whatever it was asked with."""
+    seen: list[int] = []
+    scripted.script = [
+        refuse(CUT), give(pb.GetJobResponse(job=job_message(name="n"))),
+        refuse(CUT), give(pb.ListJobsResponse()),
+        refuse(CUT), give(pb.StopJobResponse(job=ended_message(), already_ended=True)),
+        give(pb.GetJobResponse(job=job_message(name="n"))), refuse(CUT), give(pb.WaitJobResponse(job=ended_message())),
+    ]  # fmt: skip
+    with Client(scripted.config()) as client:
+        client.get("n")
+        client.list()
+        client.stop("n")
+        client.wait("n", on_reconnect=lambda error, attempt: seen.append(attempt))
+    assert seen == [1]
+    assert [request.job_id for request in scripted.requests[-3:]] == ["n", JOB_ID, JOB_ID]
+
+
+def test_a_delete_is_not_sent_again(scripted: Scripted) -> None:
+    """A delete whose answer got lost is an error: the second answer would be about nothing."""
+    scripted.script = [refuse(CUT)]
+    with Client(scripted.config()) as client, pytest.raises(errors.Unavailable):
+        client.delete(JOB_ID)
+    assert len(scripted.requests) == 1
+
+
+def test_all_pages_are_read(scripted: Scripted) -> None:
+    """jobs() goes on from page to page until there is no token, sync and aio."""
+
+    async def main() -> list[str | None]:
+        async with AsyncClient(scripted.config()) as client:
+            return [job.spec.name async for job in client.jobs()]
+
+    pages = [
+        give(pb.ListJobsResponse(jobs=[job_message(name="a"), job_message(name="b")], next_page_token="more")),
+        give(pb.ListJobsResponse(jobs=[], next_page_token="yet more")),
+        give(pb.ListJobsResponse(jobs=[job_message(name="c")])),
+    ]
+    scripted.script = list(pages)
+    with Client(scripted.config()) as client:
+        assert [job.spec.name for job in client.jobs(page_size=2)] == ["a", "b", "c"]
+    assert [request.page_token for request in scripted.requests] == ["", "more", "yet more"]
+    scripted.script = list(pages)
+    assert asyncio.run(main()) == ["a", "b", "c"]
+
+
+def test_a_server_that_answered_once_is_waited_for(scripted: Scripted) -> None:
+    """After one answer a connection that is refused is tried again; a new client gives up at once."""
+    scripted.script = [give(pb.ListJobsResponse())] * 2
+    with Client(scripted.config()) as client:
+        client.list()
+        scripted.stop()
+        with Client(scripted.config()) as other, pytest.raises(errors.Unavailable, match=r"connection refused"):
+            other.list()
+        attempts: list[int] = []
+
+        def start_again(error: errors.JschedError, attempt: int) -> None:
+            attempts.append(attempt)
+            if attempt == 2:
+                scripted.script = [give(pb.WaitJobResponse(job=ended_message()))]
+                scripted.start()
+
+        assert client.wait(JOB_ID, on_reconnect=start_again).id == JOB_ID
+        assert attempts[:2] == [1, 2]
