@@ -1,7 +1,8 @@
 """Two SQLite connections on threads of their own: one writes, one reads; the event loop waits for neither.
 
-WAL with synchronous=FULL: a write that was awaited survives a power cut. Writes that are
-waiting at the same time share one transaction, and so one fsync.
+WAL with synchronous=FULL: a write that was awaited survives a power cut, unless it was asked
+for without: then it survives the end of this process, and the next that is asked for with
+syncs it too. Writes that are waiting at the same time share one transaction, and so one fsync.
 Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
@@ -30,6 +31,7 @@ _BATCH = 64
 @dataclass(frozen=True, slots=True)
 class _Write:
     work: Callable[[sqlite3.Connection], Any]
+    synced: bool
     result: asyncio.Future[Any]
 
 
@@ -45,6 +47,7 @@ class Connections:
         self._broken = broken
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._failure: JschedError | None = None
+        self._synced = True
         self._reader_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
 
     async def open(self) -> None:
@@ -63,13 +66,13 @@ class Connections:
         self._reader_thread.shutdown(wait=False)
         self._writer.close()
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in a transaction and return its result once that is on the disk.
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
+        """Run `work` in a transaction and return its result once that is on the disk, or just written if not `synced`.
 
         What `work` raises undoes its own changes alone. Raises ResourceExhausted if the
         disk is full, Internal if the database has failed.
         """
-        write = _Write(work, self._loop.create_future())
+        write = _Write(work, synced, self._loop.create_future())
         self._queue.put(write)
         # A caller that goes away must not take back what is already being written.
         result: T = await asyncio.shield(write.result)
@@ -117,6 +120,7 @@ class Connections:
         if self._failure is not None:
             return [(write, None, self._failure) for write in batch]
         try:
+            self._sync(any(write.synced for write in batch))
             self._writer.execute("BEGIN IMMEDIATE")
             settled = [self._run(write) for write in batch]
             self._writer.execute("COMMIT")
@@ -124,6 +128,11 @@ class Connections:
             failure = self._give_up(error)
             return [(write, None, failure) for write in batch]
         return settled
+
+    def _sync(self, synced: bool) -> None:
+        if synced is not self._synced:
+            self._writer.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            self._synced = synced
 
     def _run(self, write: _Write) -> tuple[_Write, Any, Exception | None]:
         self._writer.execute("SAVEPOINT one")

@@ -23,7 +23,7 @@ _TOKEN_DIGEST = 12
 
 
 class Store:
-    """The table of jobs. Every write that returned is on the disk."""
+    """The table of jobs. Every write that returned is on the disk; `insert` is the exception."""
 
     def __init__(self, path: Path, broken: Callable[[JschedError], None]) -> None:
         self._connections = Connections(path, broken)
@@ -43,7 +43,8 @@ class Store:
         """Add a new job, or find the one that the same owner's same request id has made.
 
         Returns the job and whether it is new. Raises AlreadyExists if the request id came
-        with another spec, or if a running job has the name.
+        with another spec, or if a running job has the name. A new job survives the end of this
+        process but not yet a power cut, which would end the job too; its start is synced.
         """
         columns = {
             "id": job.id,
@@ -54,7 +55,7 @@ class Store:
             "created_at": to_microseconds(job.created_at),
             "log_path": job.log_path,
         }
-        return await self._connections.write(lambda db: _insert(db, job, request_id, columns))
+        return await self._connections.write(lambda db: _insert(db, job, request_id, columns), synced=False)
 
     async def advance(self, job_id: str, before: JobState, after: JobState, changes: Mapping[str, Any]) -> Job:
         """Move a job from one state to the next, with the columns that change; return it afterwards.
