@@ -133,10 +133,13 @@ class Engine:
 
     async def wait(self, ref: str) -> Job:
         """Return a job once it has ended."""
-        job = await self._store.resolve(ref)
-        live = self._lifecycle.live(job.id)
+        # The whole id of a live job needs no look at the database.
+        live = self._lifecycle.live(ref)
         if live is None:
-            return job if job.state.ended else await self._store.resolve(job.id)
+            job = await self._store.resolve(ref)
+            live = self._lifecycle.live(job.id)
+            if live is None:
+                return job if job.state.ended else await self._store.resolve(job.id)
         return await self._undrained(live.ended)
 
     def ending(self, job_id: str) -> asyncio.Future[Job] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 from collections.abc import Mapping
@@ -22,8 +23,12 @@ def complete_environment(asked: Mapping[str, str], job_id: str) -> dict[str, str
     }
 
 
+@functools.cache
 def home_directory() -> str:
-    """Return the home directory of the user that jobs run as, "/" if it has none on this host."""
+    """Return the home directory of the user that jobs run as, "/" if it has none on this host.
+
+    Looked up once: behind it stand files, or a directory service that may take long.
+    """
     try:
         home = pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:

@@ -248,7 +248,8 @@ class Lifecycle:
         if live is None or live.settling:
             return
         live.settling = True
-        await asyncio.wait((live.started,))
+        if not live.started.done():
+            await asyncio.wait((live.started,))
         run = live.run
         if live.started.exception() is not None or run is None:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -25,6 +25,9 @@ from jsched.job import (
 from jsched.output.follower import Chunk
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 _STATES = {
     JobState.PENDING: pb.JOB_STATE_PENDING,
@@ -153,17 +156,16 @@ def _set_outcome(message: pb.Job, job: Job) -> None:
 def _timestamp(moment: datetime | None) -> Timestamp | None:
     if moment is None:
         return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
+    seconds, microseconds = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=microseconds * 1000)
 
 
 def _duration(seconds: float | None) -> Duration | None:
     if seconds is None:
         return None
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1_000_000))
-    return duration
+    # Not negative, so seconds and nanos have one sign, as they must.
+    whole, microseconds = divmod(round(seconds * 1_000_000), 1_000_000)
+    return Duration(seconds=whole, nanos=microseconds * 1000)
 
 
 def _seconds(request: pb.StartJobRequest | pb.StopJobRequest, field: str) -> float | None:
