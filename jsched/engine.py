@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 
 from jsched import datadir
 from jsched.config import Config
-from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, Unavailable
+from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound, Unavailable
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
 from jsched.lifecycle import Lifecycle
 from jsched.output.follower import Follower, open_follower
@@ -39,6 +39,7 @@ class Engine:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._opened = AsyncExitStack()
+        self._leaving: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -160,15 +161,22 @@ class Engine:
         live = self._lifecycle.live(job.id)
         if live is not None:
             await self._undrained(live.started)
-        follower = await open_follower(
-            self._logs,
-            job.id,
-            Path(job.log_path),
-            ended=self._lifecycle.live(job.id) is None,
-            offset=offset,
-            follow=follow,
-            chunk_size=self._config.chunk_size,
-        )
+        try:
+            follower = await open_follower(
+                self._logs,
+                job.id,
+                Path(job.log_path),
+                ended=self._lifecycle.live(job.id) is None,
+                offset=offset,
+                follow=follow,
+                chunk_size=self._config.chunk_size,
+            )
+        except DataLoss:
+            # If the job is deleted at the same time, nothing is lost: it is not there any more, or about to be gone.
+            if job.id in self._leaving:
+                raise NotFound(f"job {job.id} has just been deleted", obj=job.id) from None
+            await self._store.resolve(job.id)
+            raise
         # Either may have come while the file was being opened.
         if self._lifecycle.live(job.id) is None:
             self._logs.finish(job.id)
@@ -181,9 +189,13 @@ class Engine:
         job = await self._store.resolve(ref)
         if self._lifecycle.live(job.id) is not None:
             raise FailedPrecondition(f"job {job.id} has not ended", obj=job.id, hint="stop it first")
-        # The log first: if we are cut off in between, the job can be deleted again.
-        await asyncio.to_thread(datadir.remove_log, Path(job.log_path))
-        await self._store.delete(job.id)
+        self._leaving.add(job.id)
+        try:
+            # The log first: if we are cut off in between, the job can be deleted again.
+            await asyncio.to_thread(datadir.remove_log, Path(job.log_path))
+            await self._store.delete(job.id)
+        finally:
+            self._leaving.discard(job.id)
         return job
 
     async def _close_lifecycle(self) -> None:
