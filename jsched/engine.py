@@ -126,7 +126,7 @@ class Engine:
         return await self._store.resolve(ref)
 
     async def list(self, wanted: JobFilter | None = None, *, page_size: int = 0, page_token: str = "") -> JobPage:
-        """Return one page of jobs, newest first; 100 if no size is given, at most 1,000."""
+        """Return one page of jobs, newest first; 100 if no size is given, at most 1,000, fewer if they are large."""
         if page_size < 0:
             raise InvalidArgument(f"page_size is {page_size}, less than 0", obj="page_size")
         size = min(page_size or _DEFAULT_PAGE, _MAX_PAGE)

@@ -20,6 +20,10 @@ from jsched.store.rows import JobRecord, same_request, spec_columns, to_microsec
 
 _ID_PREFIX = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 _TOKEN_DIGEST = 12
+# A page fits into the 4 MiB that a gRPC client accepts if it is not told otherwise; a row has
+# about so much besides what callers may make long.
+_PAGE_BYTES = 3 * 1024 * 1024
+_ROW_BYTES = 1024
 
 
 class Store:
@@ -90,15 +94,15 @@ class Store:
         )
 
     async def page(self, wanted: JobFilter, size: int, token: str) -> JobPage:
-        """Return up to `size` jobs, newest first, beginning after the page that gave `token`.
+        """Return up to `size` jobs (1 and up), newest first, beginning after the page that gave `token`.
 
-        Raises InvalidArgument for a token that this database did not give for this filter.
+        Fewer if they are large. Raises InvalidArgument for a token that this database did not give for this filter.
         """
         scope = _scope(wanted)
         before = self._position(token, scope) if token else None
-        records = await self._connections.read(lambda db: _page(db, wanted, size + 1, before))
-        following = self._token(records[size - 1].seq, scope) if len(records) > size else ""
-        return JobPage(tuple(record.job for record in records[:size]), following)
+        records, more = await self._connections.read(lambda db: _page(db, wanted, size, before))
+        following = self._token(records[-1].seq, scope) if more else ""
+        return JobPage(tuple(record.job for record in records), following)
 
     def _token(self, seq: int, scope: bytes) -> str:
         position = seq.to_bytes(8, "big")
@@ -189,7 +193,8 @@ def _resolve(db: sqlite3.Connection, ref: str) -> Job:
     return to_record(rows[0]).job
 
 
-def _page(db: sqlite3.Connection, wanted: JobFilter, size: int, before: int | None) -> list[JobRecord]:
+def _page(db: sqlite3.Connection, wanted: JobFilter, size: int, before: int | None) -> tuple[list[JobRecord], bool]:
+    """Return the jobs of a page, and whether others follow."""
     conditions: list[str] = ["1"]
     values: list[Any] = []
     if before is not None:
@@ -209,7 +214,15 @@ def _page(db: sqlite3.Connection, wanted: JobFilter, size: int, before: int | No
         conditions.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)")
         values.extend((key, value))
     query = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-    return [to_record(row) for row in db.execute(query, (*values, size))]
+    records: list[JobRecord] = []
+    held = 0
+    for row in db.execute(query, (*values, size + 1)):
+        # As JSON these are no smaller than they will be in an answer.
+        held += _ROW_BYTES + sum(len(row[column] or "") for column in ("argv", "env", "labels", "workdir"))
+        if len(records) == size or (records and held > _PAGE_BYTES):
+            return records, True
+        records.append(to_record(row))
+    return records, False
 
 
 def _scope(wanted: JobFilter) -> bytes:

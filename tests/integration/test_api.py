@@ -369,3 +369,23 @@ def test_reflection_lists_the_services(shared_server: Server) -> None:
         answers = reflection.ServerReflectionInfo(iter([ask]), timeout=DEADLINE)
         services = {service.name for service in next(answers).list_services_response.service}
     assert services == {"jsched.v1.JobService", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+def test_pages_of_large_jobs(shared_server: Server, stub: Any) -> None:
+    """A page of jobs with long arguments fits into the 4 MiB that a gRPC client accepts if it is not told otherwise."""
+    label = {"large": str(uuid.uuid4())}
+    argv = ["true", *["x" * 120_000] * 12]
+    started = [start(stub, *argv, labels=label).job_id for _ in range(5)]
+    settings = calls.config(shared_server)
+    files = (Path(path).read_bytes() for path in (settings.ca, settings.key, settings.cert))
+    with grpc.secure_channel(shared_server.address, grpc.ssl_channel_credentials(*files)) as channel:
+        plain = calls.stub(channel)
+        seen: list[str] = []
+        request = pb.ListJobsRequest(labels=label)
+        while len(seen) < len(started):
+            page = plain.ListJobs(request, timeout=DEADLINE)
+            assert page.jobs
+            seen += [job.job_id for job in page.jobs]
+            assert bool(page.next_page_token) == (len(seen) < len(started))
+            request.page_token = page.next_page_token
+    assert seen == started[::-1]
