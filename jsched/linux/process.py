@@ -7,6 +7,7 @@ Sources: proc(5), pidfd_open(2).
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import select
 
@@ -16,6 +17,7 @@ _START_TIME_FIELD = 22
 _NOT_A_PROCESS = frozenset({errno.ESRCH, errno.EINVAL, errno.ENOENT})
 
 
+@functools.cache
 def boot_id() -> str:
     """Return the id of this boot of the kernel, a UUID; raises OSError without /proc."""
     return _read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()

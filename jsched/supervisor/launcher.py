@@ -18,7 +18,7 @@ import select
 import signal
 import sys
 
-from jsched.linux import syscalls
+from jsched.linux import process, syscalls
 from jsched.supervisor import child, ending, monitor, wire
 from jsched.supervisor.wire import LaunchRequest, Report
 
@@ -28,6 +28,8 @@ _READ_SIZE = 65536
 def main(requests: int, reports: int) -> None:
     """Serve the requests until their end; both arguments are inherited descriptors."""
     requests, reports = _settle(requests, reports)
+    # Asked here, it is known in every monitor.
+    process.boot_id()
     # What lives now lives in every monitor: a collection would copy its pages for nothing.
     gc.disable()
     gc.collect()

@@ -28,6 +28,8 @@ Directory = str | os.PathLike[str]
 
 _MODE = 0o600
 _MAX_SIZE = 65536
+# How many seconds a server is given to take an exit record over, look by look.
+_PAUSES = (0.005, 0.01, 0.02, 0.04)
 # What can't be a file of ours: not there, a symbolic link, a socket or a device without a driver.
 _NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENODEV})
 # Of times, sizes and process ids, here and in the database that they go to.
@@ -140,9 +142,15 @@ def claim_run(runs_dir: Directory, job_id: str) -> bool:
 
 
 def write_exit(exits_dir: Directory, record: ExitRecord) -> None:
-    """Say how a job ended: visible at once, and on disk when this returns; raises OSError."""
+    """Say how a job ended: visible at once, and on disk when this returns; raises OSError.
+
+    On disk is the record, or what a server that is there has made of it: its database is synced
+    before it removes the record, and then there is nothing left to sync.
+    """
     with _temporary(exits_dir, record.job_id, record._asdict()) as (fd, temporary):
         os.rename(temporary, _path(exits_dir, record.job_id))
+        if _is_removed_soon(fd):
+            return
         os.fsync(fd)
     directory = os.open(exits_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -183,6 +191,14 @@ def forget(runs_dir: Directory, exits_dir: Directory, stops_dir: Directory, job_
     for directory in (runs_dir, exits_dir, stops_dir):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_path(directory, job_id))
+
+
+def _is_removed_soon(fd: int) -> bool:
+    for pause in _PAUSES:
+        time.sleep(pause)
+        if not os.fstat(fd).st_nlink:
+            return True
+    return False
 
 
 def _path(directory: Directory, job_id: str) -> str:
