@@ -159,7 +159,8 @@ class AsyncOutputStream(Reading, AsyncIterator[Chunk]):
             try:
                 message = await self._read()
             except (grpc.RpcError, Unavailable) as error:
-                if self._closed:
+                # A server that is killed after its last message ends the call with an error all the same.
+                if self._closed or self.ended is not None:
                     break
                 self._broken()
                 await self._client._wait_after(error, self._patience, self._on_reconnect)

@@ -132,6 +132,20 @@ def test_nothing_comes_after_the_end(scripted: Scripted, read: Read) -> None:
 
 
 @both
+@pytest.mark.parametrize("code", [CUT, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL])
+def test_an_error_after_the_end_is_none(scripted: Scripted, read: Read, code: grpc.StatusCode) -> None:
+    """A server that is killed between its last message and its status has said everything."""
+    scripted.script = [stream_of(piece(0, b"ab"), piece(2, ended=True), then=code)]
+    seen: Seen = []
+    chunks, ended = read(scripted, JOB_ID, seen=seen)
+    assert chunks == [Chunk(0, b"ab")]
+    assert ended is not None
+    assert ended.outcome == Exited(0)
+    assert seen == []
+    assert len(scripted.requests) == 1
+
+
+@both
 def test_other_errors_end_the_stream(scripted: Scripted, read: Read) -> None:
     """An error that is no cut is raised, before the first byte and after it."""
     scripted.script = [refuse(grpc.StatusCode.NOT_FOUND, "no job 'x'")]
