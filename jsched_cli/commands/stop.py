@@ -45,6 +45,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"JobID: {job.id} already ended: {summary(job)}")
     else:
         print(f"JobID: {job.id} {job.state.value}")
-        if job.forced:
+        if job.forced and args.grace != 0:
             say("the job did not end within the grace period: SIGKILL was needed")
     return 0
