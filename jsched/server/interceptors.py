@@ -172,9 +172,13 @@ class Gate(grpc.aio.ServerInterceptor):
         except (Exception, asyncio.CancelledError) as error:
             if _is_over(error):
                 # Nobody is left to answer, or the handler has answered by itself.
-                entry.status = _name(context.code()) if isinstance(error, grpc.aio.AbortError) else "CANCELLED"
+                aborted = isinstance(error, grpc.aio.AbortError)
+                entry.status = _name(context.code()) if aborted else "CANCELLED"
                 await self._write_late(entry, started)
-                raise
+                if aborted or isinstance(error, asyncio.CancelledError):
+                    raise
+                # A write to a client that has just gone fails before grpc knows why, and it would log a defect.
+                raise asyncio.CancelledError from None
             refusal = status.incident(error, method)
         if refusal is not None:
             entry.status = status.code_of(refusal).name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -181,3 +182,23 @@ def test_readers_that_go_away_leave_nothing(server: Server, stub: Any, large: An
             stack.enter_context(stuck_reader(server, large.job_id))
         assert opened() == 1
     wait_until(lambda: opened() == 0, what="the end of the last follower")
+
+
+def test_clients_that_vanish(server: Server, stub: Any) -> None:
+    """A client that is killed in the middle of a stream is no error of the server's: only the audit tells."""
+    job_id = start(stub, "head", "-c", str(SOME), "/dev/zero").job_id
+    stub.WaitJob(pb.WaitJobRequest(job_id=job_id), timeout=DEADLINE)
+    printed = server.printed()
+
+    def cancelled() -> int:
+        lines = (json.loads(line) for line in (server.data_dir / "audit.jsonl").read_text().splitlines())
+        return sum(line["status"] == "CANCELLED" and line["job"] == job_id for line in lines)
+
+    for number in range(1, 11):
+        reader = server.popen_cli("stream", job_id)
+        assert reader.stdout is not None
+        with reader:
+            reader.stdout.read(number * 1000)
+            reader.kill()
+    wait_until(lambda: cancelled() == 10, DEADLINE, what="the end of ten streams")
+    assert server.printed() == printed
