@@ -26,6 +26,10 @@ from jsched.store.schema import migrate
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _BATCH = 64
+# How long another program may hold the lock on the file before a write fails.
+_LOCKED_SECONDS = 10.0
+# An extended result code has its primary one in its lowest byte, https://www.sqlite.org/rescode.html.
+_PRIMARY = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ class _Write:
 class Connections:
     """A writer and a reader of one database file.
 
-    `broken` is called, on the event loop, when a commit failed for another reason than a
-    full disk: what is on the disk is not known any more, and nothing more is written.
+    `broken` is called, on the event loop, when a commit failed for another reason than a full
+    disk or a lock: what is on the disk is not known any more, and nothing more is written.
     """
 
     def __init__(self, path: Path, broken: Callable[[JschedError], None]) -> None:
@@ -70,7 +74,7 @@ class Connections:
         """Run `work` in a transaction and return its result once that is on the disk, or just written if not `synced`.
 
         What `work` raises undoes its own changes alone. Raises ResourceExhausted if the
-        disk is full, Internal if the database has failed.
+        disk is full or the file locked, Internal if the database has failed.
         """
         write = _Write(work, synced, self._loop.create_future())
         self._queue.put(write)
@@ -83,7 +87,7 @@ class Connections:
         return await self._loop.run_in_executor(self._reader_thread, work, self._reader)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_LOCKED_SECONDS)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -152,6 +156,13 @@ class Connections:
             self._writer.execute("ROLLBACK")
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             return ResourceExhausted(f"database {self._path}: no space left on the disk", obj=str(self._path))
+        if error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY:
+            # Nothing was written, and what is on the disk is known: no reason to give up for good.
+            return ResourceExhausted(
+                f"database {self._path}: another program has locked it",
+                obj=str(self._path),
+                hint="end whatever has it open besides the server",
+            )
         failure = Internal(f"database {self._path}: {error}", obj=str(self._path))
         self._failure = failure
         _LOG.critical("%s; nothing more will be written", failure)

@@ -4,17 +4,25 @@ import asyncio
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jsched.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, JschedError, NotFound
+from jsched.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    JschedError,
+    NotFound,
+    ResourceExhausted,
+)
 from jsched.job import Exited, FailedStep, Job, JobFilter, JobSpec, Lost, Outcome, Signaled
 from jsched.state import JobState
-from jsched.store import Store
+from jsched.store import Store, connection
 from jsched.store.rows import outcome_columns
 
 
@@ -288,3 +296,20 @@ def test_an_abandoned_write_is_still_done(tmp_path: Path) -> None:
 
 async def _nothing(_: Store) -> None:
     pass
+
+
+def test_a_lock_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another program has the database locked nothing is written, and afterwards all goes on."""
+    monkeypatch.setattr(connection, "_LOCKED_SECONDS", 0.05)
+
+    async def body(store: Store) -> None:
+        with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(ResourceExhausted, match="locked"):
+                await store.insert(a_job(), None)
+            other.execute("ROLLBACK")
+        job = a_job()
+        assert await store.insert(job, None) == (job, True)
+        assert (await store.page(JobFilter(), 10, "")).jobs == (job,)
+
+    run(tmp_path, body)
