@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jsched.engine import Engine
     from jsched.errors import JschedError
     from jsched.job import (
+        Chunk,
         Exited,
         FailedStep,
         Job,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
         StopResult,
         Usage,
     )
-    from jsched.output.follower import Chunk, Follower
+    from jsched.output.follower import Follower
     from jsched.state import JobState
 
 __all__ = [
@@ -52,7 +53,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Chunk": "jsched.output.follower",
     "Config": "jsched.config",
     "Engine": "jsched.engine",
     "Follower": "jsched.output.follower",

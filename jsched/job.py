@@ -177,7 +177,7 @@ class JobPage:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Bytes of a log and the offset of the first of them."""
+    """Bytes of a log and the offset of the first of them; followers at one offset may hold the same object."""
 
     offset: int
     data: bytes

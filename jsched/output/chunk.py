@@ -1,22 +1,10 @@
-"""A piece of a log, and the small store through which followers at one offset share it."""
+"""The small store through which followers at one offset share a piece of a log."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Bytes of a log and where they stand in it; followers at the same offset may hold the same object."""
-
-    offset: int
-    data: bytes
-
-    @property
-    def end(self) -> int:
-        """The offset of the byte after the last."""
-        return self.offset + len(self.data)
+from jsched.job import Chunk
 
 
 class ChunkCache:

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from jsched.errors import DataLoss, Internal, JschedError, ResourceExhausted
-from jsched.output.chunk import Chunk
+from jsched.job import Chunk
 
 # O_NONBLOCK: a FIFO that somebody put in the log's place must not hold the opening thread.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY

@@ -13,10 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 from jsched.errors import FailedPrecondition, InvalidArgument, OutOfRange
-from jsched.output.chunk import Chunk
+from jsched.job import Chunk
 from jsched.output.logfile import LogFile, LogFiles
-
-__all__ = ["MAX_LINE", "Chunk", "Follower", "open_follower"]
 
 MAX_LINE = 1024 * 1024
 """The longest piece, in bytes, that `Follower.lines` hands out."""

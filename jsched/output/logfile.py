@@ -10,7 +10,8 @@ import asyncio
 from pathlib import Path
 
 from jsched.errors import DataLoss, JschedError
-from jsched.output.chunk import Chunk, ChunkCache
+from jsched.job import Chunk
+from jsched.output.chunk import ChunkCache
 from jsched.output.descriptor import LogDescriptor
 from jsched.output.watcher import Watch, Watcher
 

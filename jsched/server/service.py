@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from jsched.engine import Engine
 from jsched.errors import InvalidArgument, StartFailed
-from jsched.output.follower import Chunk
+from jsched.job import Chunk
 from jsched.server import convert
 from jsched.server.interceptors import current_call
 from jsched.v1 import jobs_pb2 as pb

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from jsched.errors import DataLoss, Internal
-from jsched.output.chunk import Chunk, ChunkCache
+from jsched.job import Chunk
+from jsched.output.chunk import ChunkCache
 from tests.unit.output.rig import Writer, descriptors, drain, rig
 
 MIB = 1024 * 1024
