@@ -1,0 +1,36 @@
+"""Messages to people, on a stderr that may be anything."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+
+def report(text: str) -> None:
+    """Write lines to stderr; a stderr that is closed or full is nobody's error.
+
+    Control characters other than line breaks and tabs are escaped: messages quote what
+    others chose.
+    """
+    try:
+        sys.stderr.write("".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text) + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO | None) -> None:
+    """Point a dead stream's descriptor at /dev/null: the interpreter flushes it once more at exit."""
+    if stream is None:
+        return
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        return
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
