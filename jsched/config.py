@@ -28,7 +28,7 @@ class Config:
     certs_dir: Path | None = None
     listen: str = "127.0.0.1:50051"
     log_group: str | None = None
-    chunk_size: int = 256 * 1024
+    chunk_size: int = 512 * 1024
     max_message_size: int = 4 * 1024 * 1024
     max_streams_per_connection: int = 2048
     handshake_timeout: float = 10.0

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from jsched.errors import InvalidArgument
 from jsched.job import (
     DEFAULT_GRACE,
+    Chunk,
     Exited,
     FailedStep,
     Job,
@@ -22,12 +23,15 @@ from jsched.job import (
     Signaled,
     StopResult,
 )
-from jsched.output.follower import Chunk
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+# A field's number and its wire type: 0 for a varint, 2 for bytes with their length.
+_OFFSET_TAG = pb.StreamOutputResponse.OFFSET_FIELD_NUMBER << 3
+_DATA_TAG = pb.StreamOutputResponse.DATA_FIELD_NUMBER << 3 | 2
 
 _STATES = {
     JobState.PENDING: pb.JOB_STATE_PENDING,
@@ -130,13 +134,30 @@ def from_page(page: JobPage) -> pb.ListJobsResponse:
 
 
 def encode_chunk(chunk: Chunk) -> bytes:
-    """Return the serialized message for a piece of output."""
-    return pb.StreamOutputResponse(offset=chunk.offset, data=chunk.data).SerializeToString()
+    """Return the serialized StreamOutputResponse for a piece of output.
+
+    By hand, because protobuf would copy the data three times, and this does once.
+    Source: https://protobuf.dev/programming-guides/encoding/
+    """
+    head = bytearray()
+    if chunk.offset:
+        head.append(_OFFSET_TAG)
+        _append_varint(head, chunk.offset)
+    head.append(_DATA_TAG)
+    _append_varint(head, len(chunk.data))
+    return b"".join((head, chunk.data))
 
 
 def encode_end(offset: int, job: Job) -> bytes:
     """Return the serialized last message of an ended job's output."""
     return pb.StreamOutputResponse(offset=offset, ended=from_job(job)).SerializeToString()
+
+
+def _append_varint(head: bytearray, value: int) -> None:
+    while value > 0x7F:
+        head.append(value & 0x7F | 0x80)
+        value >>= 7
+    head.append(value)
 
 
 def _set_outcome(message: pb.Job, job: Job) -> None:

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from jsched.engine import Engine
 from jsched.errors import InvalidArgument, StartFailed
 from jsched.job import Chunk
+from jsched.output.follower import Follower
 from jsched.server import convert
 from jsched.server.interceptors import current_call
 from jsched.v1 import jobs_pb2 as pb
@@ -100,8 +101,9 @@ class JobService:
         encoding.users += 1
         try:
             async with await self._engine.follow(job_id, offset=request.offset, follow=request.follow) as follower:
-                while (chunk := await follower.read()) is not None:
-                    await context.write(encoding.encode(chunk))
+                # The chunk itself is not held here while a slow client lets its message wait.
+                while (message := await encoding.next_of(follower)) is not None:
+                    await context.write(message)
             # Without follow, a job that has ended since we looked may have written more than was sent.
             if request.follow or job.state.ended:
                 await context.write(convert.encode_end(follower.offset, job if ending is None else ending.result()))
@@ -119,7 +121,15 @@ class _SharedEncoding:
     chunk: Chunk | None = None
     message: bytes = b""
 
-    def encode(self, chunk: Chunk) -> bytes:
+    async def next_of(self, follower: Follower) -> bytes | None:
+        """Return the message with what the follower reads next, None at its end."""
+        chunk = await follower.read()
+        if chunk is None:
+            return None
+        if self.users == 1:
+            # Nobody to share it with.
+            self.chunk, self.message = None, b""
+            return convert.encode_chunk(chunk)
         if chunk is not self.chunk:
             self.chunk, self.message = chunk, convert.encode_chunk(chunk)
         return self.message

@@ -18,7 +18,7 @@ def test_flag_variable_file_default(tmp_path: Path) -> None:
     assert loaded.data_dir == Path("/variable")
     assert loaded.log_dir == tmp_path / "logs"
     assert loaded.drain_timeout == 3.0
-    assert loaded.chunk_size == 256 * 1024
+    assert loaded.chunk_size == 512 * 1024
 
 
 @pytest.mark.parametrize(
