@@ -82,7 +82,7 @@ def paused(pid: int) -> Iterator[None]:
     pidfd = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
-        wait_until(lambda: _states(pid) <= {"T"}, DEADLINE, f"process {pid} stopped")
+        wait_until(lambda: thread_states(pid) <= {"T"}, DEADLINE, f"process {pid} stopped")
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -115,7 +115,7 @@ def is_gone(pid: int, start: int) -> bool:
         os.close(pidfd)
 
 
-def _states(pid: int) -> set[str]:
+def thread_states(pid: int) -> set[str]:
     """Return the states of a process's threads, proc(5)."""
     found = set()
     with contextlib.suppress(FileNotFoundError):

@@ -18,7 +18,7 @@ from jsched.job import Exited, JobSpec
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
 from tests.helpers import calls
-from tests.helpers.aftermath import DEADLINE, assert_nothing_left, in_background, paused
+from tests.helpers.aftermath import DEADLINE, assert_nothing_left, in_background, paused, thread_states
 from tests.helpers.feed import Feed
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
@@ -103,27 +103,33 @@ def hanging(server: Server) -> Iterator[None]:
     """Keep a stream open whose client does not read, so that the server can't send on."""
     client = server.client()
     job = client.wait(client.start(JobSpec(("head", "-c", "300000000", "/dev/zero"))).id)
-    with calls.channel(server) as channel:
-        stream = calls.stub(channel).StreamOutput(pb.StreamOutputRequest(job_id=job.id, follow=True))
-        assert next(stream).data
-        wait_until(Idle(server), DEADLINE, "a server that can send no more")
-        yield
+    with server.popen_cli("stream", job.id) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.read(1)
+        try:
+            # Stopped, it makes no more room: once the server has come to rest it can't go on.
+            with paused(reader.pid):
+                wait_until(Idle(server), DEADLINE, "a server that can send no more")
+                yield
+        finally:
+            reader.kill()
 
 
 class Idle:
-    """Whether a process has used no CPU for the last so many times that it was asked."""
+    """Whether all threads of a process were asleep, and none had used the CPU, the last so many times it was asked."""
 
-    def __init__(self, server: Server, times: int = 10) -> None:
-        self._path = Path(f"/proc/{server.pid}/stat")
+    def __init__(self, server: Server, times: int = 20) -> None:
+        self._pid = server.pid
         self._times = times
         self._looks: list[tuple[str, ...]] = []
 
     def __call__(self) -> bool:
         """Look once more."""
-        fields = self._path.read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         # utime and stime, proc(5).
-        self._looks.append(tuple(fields[11:13]))
-        return self._looks[-self._times :] == [self._looks[-1]] * self._times
+        look = (*fields[11:13], *sorted(thread_states(self._pid)))
+        self._looks.append(look)
+        return look[2:] == ("S",) and self._looks[-self._times :] == [look] * self._times
 
 
 def test_a_client_that_does_not_read(hasty: Server) -> None:
