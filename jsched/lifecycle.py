@@ -11,30 +11,29 @@ import contextlib
 import logging
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
 from jsched import datadir, recovery
 from jsched.config import Config
-from jsched.ending import Ending, from_record
+from jsched.ending import Ending
 from jsched.environment import complete_environment, home_directory
 from jsched.errors import JschedError, NotFound, ResourceExhausted, StartFailed, Unavailable
 from jsched.job import FailedStep, Job, JobSpec
 from jsched.linux import process
 from jsched.live import LiveJob
 from jsched.recovery import NeverStarted, StillRunning
+from jsched.settler import Settler
 from jsched.state import Event, JobState, advance
 from jsched.store import JobRecord, Store
 from jsched.store.rows import from_nanoseconds, outcome_columns, to_microseconds
 from jsched.supervisor import record
 from jsched.supervisor.client import Supervisor
 from jsched.supervisor.record import RunRecord
+from jsched.tasks import RETRY_SECONDS, Tasks, insist
 
-T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
-_RETRY_SECONDS = 1.0
 _RECOVERY_SECONDS = 5.0
 
 
@@ -48,9 +47,10 @@ class Lifecycle:
         self._config = config
         self._store = store
         self._supervisor = supervisor
-        self._ended = ended
         self._live: dict[str, LiveJob] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks()
+        self._settler = Settler(config, store, self._live, self._tasks, ended)
+        self.exit_record_arrived = self._settler.exit_record_arrived
 
     def live(self, job_id: str) -> LiveJob | None:
         """Return a job that has not ended, None for any other."""
@@ -58,12 +58,8 @@ class Lifecycle:
 
     async def close(self, within: float) -> None:
         """Finish what is under way, for so many seconds, and let go of the monitors; running jobs go on."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=within)
         # What could not be finished is as after a crash: the next engine finds it.
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close(within)
         for live in self._live.values():
             live.unwatch()
 
@@ -76,16 +72,16 @@ class Lifecycle:
         found = await self._store.live()
         for one in found:
             self._live[one.job.id] = LiveJob(one.job.id, stored=one.job.state)
-        tasks = [self._spawn(self._take_over(self._live[one.job.id], one)) for one in found]
+        tasks = [self._tasks.spawn(self._take_over(self._live[one.job.id], one)) for one in found]
         if tasks:
             await asyncio.wait(tasks, timeout=_RECOVERY_SECONDS)
         await asyncio.to_thread(recovery.sweep, self._config, tuple(self._live))
-        await self._look_for_exit_records()
+        await self._settler.look_for_exit_records()
 
     async def start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
         """Start a job, or find the one that this request id has started."""
         # In a task of its own: a caller that goes away must not leave half a start behind.
-        task = self._spawn(self._start(spec, owner, request_id))
+        task = self._tasks.spawn(self._start(spec, owner, request_id))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -109,13 +105,13 @@ class Lifecycle:
             if grace > own_grace:
                 raise
             if grace < own_grace:
-                self._spawn(self._note_stop_later(live, grace))
+                self._tasks.spawn(self._note_stop_later(live, grace))
         await self._signal_stop(live)
 
     async def _note_stop_later(self, live: LiveJob, grace: float) -> None:
         """Make a stop as quick as it was asked to be once there is room to say so, if it is not over by then."""
         while live.pidfd is not None:
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             with contextlib.suppress(ResourceExhausted):
                 await asyncio.to_thread(self._supervisor.note_stop, live.id, grace)
                 await self._signal_stop(live)
@@ -128,13 +124,6 @@ class Lifecycle:
             self._supervisor.signal_stop(live.pidfd)
         else:
             await asyncio.to_thread(record.forget_stop, self._config.stops_dir, live.id)
-
-    def exit_record_arrived(self, name: str | None) -> None:
-        """Look at the end of the job of that name, or at all if some may have been missed (None)."""
-        if name is None:
-            self._spawn(self._look_for_exit_records())
-        elif name in self._live:
-            self._spawn(self._settle(name))
 
     async def _start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
         while True:
@@ -183,19 +172,19 @@ class Lifecycle:
             raise
         except JschedError as error:
             # The caller need not wait for a full disk to have room again.
-            await asyncio.wait((self._spawn(self._undo_launch(live, job, error)),), timeout=_RETRY_SECONDS)
+            await asyncio.wait((self._tasks.spawn(self._undo_launch(live, job, error)),), timeout=RETRY_SECONDS)
             raise
         return await self._note_start(live, run)
 
     async def _note_start(self, live: LiveJob, run: RunRecord) -> Job:
         live.run = run
-        pidfd = await self._insist(live.id, lambda: _open_process(run))
+        pidfd = await insist(live.id, lambda: _open_process(run))
         if pidfd is not None:
-            live.watch(pidfd, self._monitor_gone)
+            live.watch(pidfd, self._settler.monitor_gone)
         job = await self._store_start(live, run)
         live.started.set_result(job)
         if pidfd is None:
-            self._spawn(self._settle(live.id))
+            self._tasks.spawn(self._settler.settle(live.id))
         return job
 
     async def _store_start(self, live: LiveJob, run: RunRecord) -> Job:
@@ -207,7 +196,7 @@ class Lifecycle:
             "monitor_start": run.monitor_start,
             "pid": run.pid,
         }
-        job = await self._insist(live.id, lambda: self._store.advance(live.id, live.stored, after, changes))
+        job = await insist(live.id, lambda: self._store.advance(live.id, live.stored, after, changes))
         live.stored = after
         return job
 
@@ -217,120 +206,41 @@ class Lifecycle:
             "ended_at": to_microseconds(datetime.now(UTC)),
             **outcome_columns(FailedStep(error.step, error.errno)),
         }
-        await self._end(live, Ending(Event.START_FAILED, changes))
+        await self._settler.end(live, Ending(Event.START_FAILED, changes))
 
     async def _undo_launch(self, live: LiveJob, job: Job, error: JschedError) -> None:
         await self._undo_start(live, job, error)
-        await asyncio.to_thread(self._forget, live.id)
+        await asyncio.to_thread(self._settler.forget, live.id)
 
     async def _undo_start(self, live: LiveJob, job: Job, error: JschedError) -> None:
         """Forget a job of which nothing was started, but for its files in the data directory."""
         live.fail(error)
         await asyncio.to_thread(_remove_log, job)
-        await self._insist(live.id, lambda: self._store.delete(live.id))
+        await insist(live.id, lambda: self._store.delete(live.id))
         # Not before its row is gone: who finds the row has to find out here that it means nothing.
         del self._live[live.id]
 
-    def _monitor_gone(self, job_id: str) -> None:
-        live = self._live[job_id]
-        if live.pidfd is not None:
-            asyncio.get_running_loop().remove_reader(live.pidfd)
-        self._spawn(self._settle(job_id))
-
-    async def _look_for_exit_records(self) -> None:
-        for job_id in await asyncio.to_thread(recovery.exit_records, self._config.exits_dir):
-            if job_id in self._live:
-                self._spawn(self._settle(job_id))
-
-    async def _settle(self, job_id: str) -> None:
-        """Find out how a job ended, from its record or from its monitor being gone, and write it down."""
-        live = self._live.get(job_id)
-        if live is None or live.settling:
-            return
-        live.settling = True
-        if not live.started.done():
-            await asyncio.wait((live.started,))
-        run = live.run
-        if live.started.exception() is not None or run is None:
-            return
-        while True:
-            # Asked before the record is looked for: a monitor writes first and ends then.
-            gone = live.monitor_gone
-            exit_record = await self._insist(
-                job_id, lambda: asyncio.to_thread(record.read_exit, self._config.exits_dir, job_id)
-            )
-            if exit_record is not None:
-                await self._end(live, from_record(exit_record))
-                return
-            if gone:
-                ending = await self._insist(job_id, lambda: asyncio.to_thread(recovery.lost, job_id, run.monitor_start))
-                await self._end(live, ending)
-                return
-            if not live.monitor_gone:
-                live.settling = False
-                return
-
-    async def _end(self, live: LiveJob, ending: Ending) -> None:
-        """Write a job's end down and tell everyone who waits for it; for live jobs and recovered ones alike."""
-        live.settling = True
-        after = advance(live.stored, ending.event)
-        job = await self._insist(live.id, lambda: self._store.advance(live.id, live.stored, after, ending.changes))
-        live.unwatch()
-        del self._live[live.id]
-        self._ended(live.id)
-        for future in (live.started, live.ended):
-            if not future.done():
-                future.set_result(job)
-        await asyncio.to_thread(self._forget, live.id)
-
     async def _take_over(self, live: LiveJob, found: JobRecord) -> None:
         job = found.job
-        match await self._insist(job.id, lambda: asyncio.to_thread(recovery.survey, self._config, found)):
+        match await insist(job.id, lambda: asyncio.to_thread(recovery.survey, self._config, found)):
             case NeverStarted():
                 # The claim stays, or a monitor that comes late would start the job after all.
                 await self._undo_start(live, job, Unavailable(f"job {job.id} was never started", hint="try again"))
             case Ending() as ending:
-                await self._end(live, ending)
+                await self._settler.end(live, ending)
             case StillRunning(run, pidfd):
                 await self._adopt(live, job, run, pidfd)
 
     async def _adopt(self, live: LiveJob, job: Job, run: RunRecord, pidfd: int) -> None:
         live.run = run
-        live.watch(pidfd, self._monitor_gone)
+        live.watch(pidfd, self._settler.monitor_gone)
         stops = self._config.stops_dir
-        if await self._insist(job.id, lambda: asyncio.to_thread(record.read_stop, stops, job.id)) is not None:
+        if await insist(job.id, lambda: asyncio.to_thread(record.read_stop, stops, job.id)) is not None:
             # The server before may have been cut off between its request and the signal.
             await self._signal_stop(live)
         if job.state is JobState.PENDING:
             job = await self._store_start(live, run)
         live.started.set_result(job)
-
-    async def _insist(self, job_id: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Do what has to be done and can't be refused, again and again while the disk is full or the host short."""
-        while True:
-            try:
-                return await attempt()
-            except (ResourceExhausted, OSError) as error:
-                _LOG.error("job %s: %s; trying again", job_id, error)
-                await asyncio.sleep(_RETRY_SECONDS)
-
-    def _forget(self, job_id: str) -> None:
-        try:
-            record.forget(self._config.runs_dir, self._config.exits_dir, self._config.stops_dir, job_id)
-        except OSError as error:
-            _LOG.warning("job %s: its records can't be removed: %s", job_id, error)
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-        return task
-
-    def _reap(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, JschedError):
-            _LOG.error("a defect in the engine", exc_info=error)
 
 
 async def _open_process(run: RunRecord) -> int | None:

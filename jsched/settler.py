@@ -1,0 +1,99 @@
+"""How it is found out that live jobs have ended, and how their ends are written down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from jsched import recovery
+from jsched.config import Config
+from jsched.ending import Ending, from_record
+from jsched.live import LiveJob
+from jsched.state import advance
+from jsched.store import Store
+from jsched.supervisor import record
+from jsched.tasks import Tasks, insist
+
+_LOG = logging.getLogger(__name__)
+
+
+class Settler:
+    """Settles the jobs in `live`; `ended` is called with a job's id once its end is written down."""
+
+    def __init__(
+        self, config: Config, store: Store, live: dict[str, LiveJob], tasks: Tasks, ended: Callable[[str], None]
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._live = live
+        self._tasks = tasks
+        self._ended = ended
+
+    def exit_record_arrived(self, name: str | None) -> None:
+        """Look at the end of the job of that name, or at all if some may have been missed (None)."""
+        if name is None:
+            self._tasks.spawn(self.look_for_exit_records())
+        elif name in self._live:
+            self._tasks.spawn(self.settle(name))
+
+    def monitor_gone(self, job_id: str) -> None:
+        """Settle a job whose monitor has ended."""
+        live = self._live[job_id]
+        if live.pidfd is not None:
+            asyncio.get_running_loop().remove_reader(live.pidfd)
+        self._tasks.spawn(self.settle(job_id))
+
+    async def look_for_exit_records(self) -> None:
+        """Settle every live job that has an exit record."""
+        for job_id in await asyncio.to_thread(recovery.exit_records, self._config.exits_dir):
+            if job_id in self._live:
+                self._tasks.spawn(self.settle(job_id))
+
+    async def settle(self, job_id: str) -> None:
+        """Find out how a job ended, from its record or from its monitor being gone, and write it down."""
+        live = self._live.get(job_id)
+        if live is None or live.settling:
+            return
+        live.settling = True
+        if not live.started.done():
+            await asyncio.wait((live.started,))
+        run = live.run
+        if live.started.exception() is not None or run is None:
+            return
+        while True:
+            # Asked before the record is looked for: a monitor writes first and ends then.
+            gone = live.monitor_gone
+            exit_record = await insist(
+                job_id, lambda: asyncio.to_thread(record.read_exit, self._config.exits_dir, job_id)
+            )
+            if exit_record is not None:
+                await self.end(live, from_record(exit_record))
+                return
+            if gone:
+                ending = await insist(job_id, lambda: asyncio.to_thread(recovery.lost, job_id, run.monitor_start))
+                await self.end(live, ending)
+                return
+            if not live.monitor_gone:
+                live.settling = False
+                return
+
+    async def end(self, live: LiveJob, ending: Ending) -> None:
+        """Write a job's end down and tell everyone who waits for it; for live jobs and recovered ones alike."""
+        live.settling = True
+        after = advance(live.stored, ending.event)
+        job = await insist(live.id, lambda: self._store.advance(live.id, live.stored, after, ending.changes))
+        live.unwatch()
+        del self._live[live.id]
+        self._ended(live.id)
+        for future in (live.started, live.ended):
+            if not future.done():
+                future.set_result(job)
+        await asyncio.to_thread(self.forget, live.id)
+
+    def forget(self, job_id: str) -> None:
+        """Remove what monitors and servers have told each other about a job; blocking."""
+        try:
+            record.forget(self._config.runs_dir, self._config.exits_dir, self._config.stops_dir, job_id)
+        except OSError as error:
+            _LOG.warning("job %s: its records can't be removed: %s", job_id, error)
