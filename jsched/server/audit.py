@@ -8,6 +8,7 @@ breaks and marks that turn the direction of text are escaped, so one line stays 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from jsched.errors import FailedPrecondition, Internal
+from jsched.errors import FailedPrecondition, Internal, JschedError, ResourceExhausted
 
 # Parts of a line are what callers send; a line must stay small whatever they send.
 _MAX_FIELD = 256
@@ -85,7 +86,7 @@ class Audit:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor, self._torn = _open(path)
-        self._failing = False
+        self._failure: OSError | None = None
         self._waiting: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]] | None] = queue.SimpleQueue()
         # Held while something is put into the queue, so that nothing comes after the end.
         self._putting = threading.Lock()
@@ -96,10 +97,16 @@ class Audit:
     @property
     def failing(self) -> bool:
         """Whether the last line could not be written; then nothing may be done that needs a line."""
-        return self._failing
+        return self._failure is not None
+
+    def error(self) -> JschedError:
+        """Return what those are told whose lines can't be written: ResourceExhausted on a full disk, else Internal."""
+        full = self._failure is not None and self._failure.errno in (errno.ENOSPC, errno.EDQUOT)
+        kind = ResourceExhausted if full else Internal
+        return kind("the audit trail can't be written", hint="the server's log says more")
 
     async def write(self, entry: Entry) -> None:
-        """Return when the entry's line is in the file; raise Internal if it can't be written."""
+        """Return when the entry's line is in the file; raise error() if it can't be written."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line = entry.line()
         with self._putting:
@@ -172,11 +179,11 @@ class Audit:
             _log.debug("%d audit lines were written after the event loop's end", len(batch))
 
     def _note(self, failure: OSError | None) -> None:
-        if failure is not None and not self._failing:
+        if failure is not None and self._failure is None:
             _log.error("the audit trail %s can't be written: %s; calls are refused", self.path, failure.strerror)
-        elif failure is None and self._failing:
+        elif failure is None and self._failure is not None:
             _log.warning("the audit trail %s is written again", self.path)
-        self._failing = failure is not None
+        self._failure = failure
 
     def _tell(self, outcomes: list[tuple[asyncio.Future[None], bool]]) -> None:
         for done, written in outcomes:
@@ -185,7 +192,7 @@ class Audit:
             if written:
                 done.set_result(None)
             else:
-                done.set_exception(Internal("the audit trail can't be written", hint="see the server's log"))
+                done.set_exception(self.error())
 
 
 def _open(path: Path) -> tuple[int, bool]:

@@ -25,6 +25,7 @@ from jsched.errors import (
     Internal,
     JschedError,
     PermissionDenied,
+    ResourceExhausted,
     Unavailable,
     Unimplemented,
 )
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jsched.server")
 _current: ContextVar[CallContext] = ContextVar("call")
+# Without a line in the audit nothing is done but this: who fills the disk must not be safe from
+# being stopped by it. The line is in the server's log then.
+_NEVERTHELESS = frozenset(method for method, verb in policy.METHODS.items() if verb is policy.Verb.STOP)
 
 
 class CallContext:
@@ -187,8 +191,11 @@ class Gate(grpc.aio.ServerInterceptor):
         entry.duration_ms = (time.perf_counter() - started) * 1000
         try:
             await self._audit.write(entry)
-        except Internal as error:
-            refusal = error.with_traceback(None)
+        except (Internal, ResourceExhausted) as error:
+            if method in _NEVERTHELESS:
+                _log.error("not in the audit trail: %s", entry.line().decode().rstrip())
+            else:
+                refusal = error.with_traceback(None)
         if refusal is not None:
             await status.abort(context, refusal)
         return response
@@ -196,14 +203,14 @@ class Gate(grpc.aio.ServerInterceptor):
     async def _write_late(self, entry: Entry, started: float) -> None:
         """Write the line of a call that can't be answered any more, so that a failure can only be logged."""
         entry.duration_ms = (time.perf_counter() - started) * 1000
-        with contextlib.suppress(Internal):
+        with contextlib.suppress(Internal, ResourceExhausted):
             await self._audit.write(entry)
 
     def _check_audit(self, call: CallContext, _: Context) -> None:
         """Refuse before anything is done while the audit can't be written."""
-        if self._audit.failing:
+        if self._audit.failing and call.entry.method not in _NEVERTHELESS:
             call.entry.rule = "the audit trail can't be written"
-            raise Internal("the audit trail can't be written", hint="the server's log says more")
+            raise self._audit.error()
 
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of JobService while the server comes up or goes down."""

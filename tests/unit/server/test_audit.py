@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jsched.errors import FailedPrecondition, Internal
+from jsched.errors import FailedPrecondition, Internal, ResourceExhausted
 from jsched.server.audit import Audit, Entry
 
 
@@ -88,7 +88,7 @@ def test_a_failed_write_is_an_error_for_the_caller() -> None:
         async with Audit(Path("/dev/full")) as audit:
             assert not audit.failing
             for _ in range(2):
-                with pytest.raises(Internal, match="audit trail"):
+                with pytest.raises(ResourceExhausted, match="audit trail"):
                     await audit.write(entry())
                 assert audit.failing
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -276,16 +277,37 @@ def test_a_line_stays_small_whatever_is_sent(server: GuardedServer, jobs: jobs_p
 
 
 def test_without_an_audit_nothing_is_done(realm: Realm) -> None:
-    """Where the audit can't be written the call fails, and from then on no handler is reached."""
-    with GuardedServer(realm.certs_dir, Path("/dev/full")) as server, realm.channel(server, realm.client()) as channel:
+    """Where the audit can't be written the call fails, and from then on no handler is reached but that of a stop."""
+    admin = realm.client("root", "admin")
+    with GuardedServer(realm.certs_dir, Path("/dev/full")) as server, realm.channel(server, admin) as channel:
         jobs = stub(channel)
         for call in (
             lambda: jobs.GetJob(pb.GetJobRequest()),
             lambda: jobs.StartJob(pb.StartJobRequest()),
             lambda: list(jobs.StreamOutput(pb.StreamOutputRequest())),
-            lambda: jobs.StopJob(pb.StopJobRequest()),
+            lambda: jobs.DeleteJob(pb.DeleteJobRequest()),
         ):
             error = refused(call)
-            assert error.code() is grpc.StatusCode.INTERNAL
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert error.details() == "the audit trail can't be written"
         assert server.reached == ["GetJob"]
+
+
+def test_a_stop_is_done_without_an_audit(realm: Realm, tmp_path: Path) -> None:
+    """Where the audit can't be written a stop is done all the same, for who may, and is in the server's log."""
+    audit = tmp_path / "audit.jsonl"
+    audit.symlink_to("/dev/full")
+    with GuardedServer(realm.certs_dir, audit) as server:
+        with realm.channel(server, realm.client("root", "admin")) as channel:
+            stub(channel).StopJob(pb.StopJobRequest(job_id="j1"))
+            stub(channel).StopJob(pb.StopJobRequest(job_id="j2"))
+        with realm.channel(server, realm.client("eve", "user")) as channel:
+            error = refused(lambda: stub(channel).StopJob(pb.StopJobRequest(job_id="j3")))
+            assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert server.reached == ["StopJob", "StopJob"]
+        lines = [json.loads(line.partition(": ")[2]) for line in server.log.splitlines() if "not in the audit" in line]
+    assert [(line["user"], line["decision"]) for line in lines] == [
+        ("root", "allow"),
+        ("root", "allow"),
+        ("eve", "deny"),
+    ]
