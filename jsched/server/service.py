@@ -101,6 +101,8 @@ class JobService:
         encoding.users += 1
         try:
             async with await self._engine.follow(job_id, offset=request.offset, follow=request.follow) as follower:
+                # A client that has come back is to know so before the next byte.
+                await context.send_initial_metadata(())
                 # The chunk itself is not held here while a slow client lets its message wait.
                 while (message := await encoding.next_of(follower)) is not None:
                     await context.write(message)

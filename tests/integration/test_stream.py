@@ -365,3 +365,13 @@ def test_many_streams_of_one_large_log(stub: Any) -> None:
         for data, ended in threads.map(lambda _: whole(stream(stub, job.job_id)), range(8)):
             assert data == log
             assert ended == job
+
+
+def test_a_follower_of_a_silent_job_is_answered_at_once(stub: Any, feed: Feed) -> None:
+    """A client that comes back to a job that says nothing learns that it is being served."""
+    job = start(stub, *feed.argv)
+    call = stream(stub, job.job_id)
+    call.initial_metadata()
+    assert call.is_active()
+    feed.end(b"x")
+    assert b"".join(message.data for message in call) == b"x"
