@@ -102,7 +102,7 @@ def test_clients_come_back(server: Server, feed: Feed) -> None:
 def hanging(server: Server) -> Iterator[None]:
     """Keep a stream open whose client does not read, so that the server can't send on."""
     client = server.client()
-    job = client.wait(client.start(JobSpec(("head", "-c", "300000000", "/dev/zero"))).id)
+    job = client.wait(client.start(JobSpec(("head", "-c", "64000000", "/dev/zero"))).id)
     with server.popen_cli("stream", job.id) as reader:
         assert reader.stdout is not None
         assert reader.stdout.read(1)
