@@ -12,7 +12,15 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jsched.errors import Internal, InvalidArgument, JschedError, ResourceExhausted, StartFailed, Unavailable
+from jsched.errors import (
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    JschedError,
+    ResourceExhausted,
+    StartFailed,
+    Unavailable,
+)
 from jsched.supervisor import record
 from jsched.supervisor.link import Launch, Link
 from jsched.supervisor.record import RunRecord
@@ -213,14 +221,17 @@ def _error(request: LaunchRequest, report: Report) -> JschedError:
     job_id = request.job_id
     if step == "monitor":
         return Internal(f"the monitor of job {job_id} has ended before the command was executed", obj=job_id)
-    thing, obj = {
-        "exec": (f"cannot execute {request.argv[0]!r}", request.argv[0]),
-        "workdir": (f"working directory {request.workdir}", request.workdir),
-        "log": (f"log file {request.log_path}", request.log_path),
-        "record": (f"run record of job {job_id}", job_id),
-        "fork": (f"cannot create a process for job {job_id}", job_id),
-    }.get(step, (f"step {step!r} of job {job_id}", job_id))
+    # Each step's thing, and whose fault it is: the caller chose the command and its directory, the rest is the host's.
+    kind, thing, obj = {
+        "exec": (StartFailed, f"cannot execute {request.argv[0]!r}", request.argv[0]),
+        "workdir": (StartFailed, f"working directory {request.workdir}", request.workdir),
+        "log": (FailedPrecondition, f"log file {request.log_path}", request.log_path),
+        "record": (Internal, f"run record of job {job_id}", job_id),
+        "fork": (Internal, f"cannot create a process for job {job_id}", job_id),
+    }.get(step, (Internal, f"step {step!r} of job {job_id}", job_id))
     message = f"{thing}: {os.strerror(number)}"
     if number in _SHORT_OF:
         return ResourceExhausted(message, obj=obj)
-    return StartFailed(message, step=step, errno=number, job_id=job_id, obj=obj)
+    if kind is StartFailed:
+        return StartFailed(message, step=step, errno=number, job_id=job_id, obj=obj)
+    return kind(message, obj=obj, hint="an administrator of the host has to look at it")
