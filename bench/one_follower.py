@@ -10,28 +10,38 @@ from typing import Any
 
 from bench import writer
 from bench.figure import Figure, Target
-from bench.followers import Crowd, deliver
+from bench.followers import Crowd
 from bench.harness import Bench
 from bench.load import Parent
+from bench.many_followers import bare, ours
 from jsched.job import JobSpec
 
-_RATE = 100.0
+# At the lower rate the processors fall asleep between two lines, and every thread has to be woken.
+_RATES = (100.0, 1000.0)
 
 
 def measure(bench: Bench) -> list[Figure]:
-    seconds = 3 if bench.quick else 10
+    return [figure for rate in _RATES for figure in _measure(bench, rate, 3 if bench.quick else 10)]
+
+
+def _measure(bench: Bench, rate: float, seconds: float) -> list[Figure]:
+    name = f"a line to one follower, {rate:g} lines/s, p50"
+    delay = ours(bench, Crowd(1, 1, 1), rate, seconds).quantile(0.5)
+    transport = bare(bench, Crowd(1, 1, 1), rate, seconds).quantile(0.5)
+    return [
+        Figure("one_follower", name, delay, "ms", "bare grpc.aio", transport, Target(1)),
+        Figure("one_follower", name, delay, "ms", "tail -f on the host", _tail(bench, rate, seconds), Target(1)),
+    ]
+
+
+def _tail(bench: Bench, rate: float, seconds: float) -> float:
+    go = bench.path("go")
     with bench.server() as server:
-        client = server.client()
-        go = bench.path("go")
-        job = client.start(JobSpec(writer.command(go, rate=_RATE, seconds=seconds)))
-        ours = deliver(bench, server.address, job.id, go, Crowd(1, 1, 1)).quantile(0.5)
-        go = bench.path("go")
-        job = client.start(JobSpec(writer.command(go, rate=_RATE, seconds=seconds)))
-        with bench.load("one_follower", log=job.log_path, lines=int(_RATE * seconds)) as load:
+        job = server.client().start(JobSpec(writer.command(go, rate=rate, seconds=seconds)))
+        with bench.load("one_follower", log=job.log_path, lines=int(rate * seconds)) as load:
             load.receive()
             go.touch()
-            tail = median(load.receive()) / 1e6
-    return [Figure("one_follower", "a line to one follower, p50", ours, "ms", "tail -f on the host", tail, Target(1))]
+            return float(median(load.receive())) / 1e6
 
 
 def load(task: dict[str, Any], parent: Parent) -> None:
