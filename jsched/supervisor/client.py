@@ -222,13 +222,14 @@ def _error(request: LaunchRequest, report: Report) -> JschedError:
     if step == "monitor":
         return Internal(f"the monitor of job {job_id} has ended before the command was executed", obj=job_id)
     # Each step's thing, and whose fault it is: the caller chose the command and its directory, the rest is the host's.
-    kind, thing, obj = {
+    blame: dict[str, tuple[type[JschedError], str, str]] = {
         "exec": (StartFailed, f"cannot execute {request.argv[0]!r}", request.argv[0]),
         "workdir": (StartFailed, f"working directory {request.workdir}", request.workdir),
         "log": (FailedPrecondition, f"log file {request.log_path}", request.log_path),
         "record": (Internal, f"run record of job {job_id}", job_id),
         "fork": (Internal, f"cannot create a process for job {job_id}", job_id),
-    }.get(step, (Internal, f"step {step!r} of job {job_id}", job_id))
+    }
+    kind, thing, obj = blame.get(step, (Internal, f"step {step!r} of job {job_id}", job_id))
     message = f"{thing}: {os.strerror(number)}"
     if number in _SHORT_OF:
         return ResourceExhausted(message, obj=obj)
