@@ -25,11 +25,15 @@ _CONNECTING_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """How many processes, with how many connections each, with how many followers each."""
+    """How many processes, with how many connections each, with how many followers each.
+
+    `module` is the load process: `followers` with grpc.aio, or `thin_followers`, one a connection.
+    """
 
     processes: int
     connections: int
     followers: int
+    module: str = "followers"
 
     @property
     def size(self) -> int:
@@ -64,7 +68,7 @@ def deliver(bench: Bench, address: str, job_id: str, go: Path, crowd: Crowd) -> 
     delivery = Delivery()
     with contextlib.ExitStack() as stack:
         task = {"address": address, "job": job_id, "connections": crowd.connections, "followers": crowd.followers}
-        loads = [stack.enter_context(bench.load("followers", **task)) for _ in range(crowd.processes)]
+        loads = [stack.enter_context(bench.load(crowd.module, **task)) for _ in range(crowd.processes)]
         for load in loads:
             load.receive()
         go.touch()
@@ -79,47 +83,63 @@ def load(task: dict[str, Any], parent: Parent) -> None:
     asyncio.run(_follow(task, parent))
 
 
-@dataclass(slots=True, eq=False)
-class _Follower:
-    arrivals: list[tuple[int, int]] = field(default_factory=list)
-    hash: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
-    ended: bool = False
+class Record:
+    """What one follower got, and when: with each message, the time and the offset of its end."""
 
-    async def follow(
-        self, connection: grpc.aio.Channel, job_id: str, begun: asyncio.Event, kept: bytearray | None
-    ) -> None:
-        method: Any = connection.unary_stream(
-            f"{SERVICE}StreamOutput", pb.StreamOutputRequest.SerializeToString, pb.StreamOutputResponse.FromString
-        )
-        call = method(pb.StreamOutputRequest(job_id=job_id, follow=True))
-        end = 0
-        while (message := await call.read()) is not grpc.aio.EOF:
-            now = time.monotonic_ns()
-            data = message.data
-            assert message.offset == end, f"a message at {message.offset} after {end}"
-            end += len(data)
-            self.hash.update(data)
-            self.arrivals.append((now, end))
-            if kept is not None:
-                kept += data
-            self.ended = message.HasField("ended")
-            begun.set()
+    def __init__(self, kept: bytearray | None) -> None:
+        self.arrivals: list[tuple[int, int]] = []
+        self.hash = hashlib.blake2b(digest_size=16)
+        self.ended = False
+        self._end = 0
+        self._kept = kept
+
+    def take(self, message: pb.StreamOutputResponse, now: int) -> None:
+        data = message.data
+        assert message.offset == self._end, f"a message at {message.offset} after {self._end}"
+        assert not self.ended, "a message after the end"
+        self._end += len(data)
+        self.hash.update(data)
+        self.arrivals.append((now, self._end))
+        if self._kept is not None:
+            self._kept += data
+        self.ended = message.HasField("ended")
+
+
+def report(records: list[Record], content: bytes) -> dict[str, Any]:
+    """Return what Delivery.add() takes; `content` is what one of the followers got."""
+    times = written_at(content)
+    bins: Counter[int] = Counter()
+    for record in records:
+        _count(record.arrivals, times, bins)
+    return {
+        "digests": sorted({record.hash.hexdigest() for record in records}),
+        "bins": bins,
+        "ended": sum(record.ended for record in records),
+    }
+
+
+async def _read(connection: grpc.aio.Channel, job_id: str, record: Record, begun: asyncio.Event) -> None:
+    method: Any = connection.unary_stream(
+        f"{SERVICE}StreamOutput", pb.StreamOutputRequest.SerializeToString, pb.StreamOutputResponse.FromString
+    )
+    call = method(pb.StreamOutputRequest(job_id=job_id, follow=True))
+    while (message := await call.read()) is not grpc.aio.EOF:
+        record.take(message, time.monotonic_ns())
+        begun.set()
 
 
 async def _follow(task: dict[str, Any], parent: Parent) -> None:
     content = bytearray()
     async with contextlib.AsyncExitStack() as stack:
-        followers: list[_Follower] = []
+        records: list[Record] = []
         tasks: list[asyncio.Task[None]] = []
         gate = asyncio.Semaphore(_CONNECTING_AT_ONCE)
 
         async def begin(connection: grpc.aio.Channel) -> None:
             async with gate:
                 begun = asyncio.Event()
-                follower = _Follower()
-                followers.append(follower)
-                kept = content if len(followers) == 1 else None
-                following = asyncio.create_task(follower.follow(connection, task["job"], begun, kept))
+                records.append(Record(None if records else content))
+                following = asyncio.create_task(_read(connection, task["job"], records[-1], begun))
                 tasks.append(following)
                 first = asyncio.create_task(begun.wait())
                 await asyncio.wait((first, following), return_when=asyncio.FIRST_COMPLETED)
@@ -131,17 +151,7 @@ async def _follow(task: dict[str, Any], parent: Parent) -> None:
         await asyncio.gather(*(begin(connection) for connection in connections for _ in range(task["followers"])))
         parent.say("ready")
         await asyncio.gather(*tasks)
-    times = written_at(bytes(content))
-    bins: Counter[int] = Counter()
-    for follower in followers:
-        _count(follower.arrivals, times, bins)
-    parent.say(
-        {
-            "digests": sorted({follower.hash.hexdigest() for follower in followers}),
-            "bins": bins,
-            "ended": sum(follower.ended for follower in followers),
-        }
-    )
+    parent.say(report(records, bytes(content)))
 
 
 def _count(arrivals: list[tuple[int, int]], times: list[int], bins: Counter[int]) -> None:

@@ -16,7 +16,7 @@ _PROCESSES = 2
 
 
 def measure(bench: Bench) -> list[Figure]:
-    crowd = Crowd(_PROCESSES, (100 if bench.quick else 1000) // _PROCESSES, 1)
+    crowd = Crowd(_PROCESSES, (100 if bench.quick else 1000) // _PROCESSES, 1, "thin_followers")
     seconds = 3 if bench.quick else 10
     return [
         Figure(
