@@ -16,6 +16,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_CLOSE_RANGE = 436
+# The generic number, and those of architectures that have their own; syscall(2).
+_SYS_RT_SIGACTION = {"x86_64": 13}.get(os.uname().machine, 134)
+_KERNEL_SIGSET_SIZE = 8
 _SIG_SETMASK = 2
 _SIGSET_SIZE = 128
 _SIGNALFD_SIGINFO = struct.Struct("=I124x")
@@ -35,6 +38,11 @@ _prctl_text = ctypes.CFUNCTYPE(
 _syscall_close_range = _libc.syscall
 _syscall_close_range.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
 _syscall_close_range.restype = ctypes.c_long
+
+# sigaction() refuses the signals that the C library keeps for itself.
+_syscall_rt_sigaction = _libc["syscall"]
+_syscall_rt_sigaction.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+_syscall_rt_sigaction.restype = ctypes.c_long
 
 _signalfd = _libc.signalfd
 _signalfd.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
@@ -79,6 +87,13 @@ def close_range(first: int, last: int) -> None:
     """Close every descriptor from `first` to `last`, both included, close_range(2); an empty range is nothing."""
     if first <= last:
         _check("close_range", _syscall_close_range(_SYS_CLOSE_RANGE, first, last, 0))
+
+
+def rt_sigaction_default(sig: int) -> None:
+    """Give a signal its default action, also one that the C library keeps for itself, rt_sigaction(2)."""
+    # No handler, flags, restorer or mask: all zero, in whichever order the architecture has them.
+    action = bytes(4 * ctypes.sizeof(ctypes.c_long))
+    _check("rt_sigaction", _syscall_rt_sigaction(_SYS_RT_SIGACTION, sig, action, None, _KERNEL_SIGSET_SIZE))
 
 
 def block_all_signals() -> None:

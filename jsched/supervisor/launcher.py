@@ -23,6 +23,7 @@ from jsched.supervisor import child, ending, monitor, wire
 from jsched.supervisor.wire import LaunchRequest, Report
 
 _READ_SIZE = 65536
+_OF_THE_C_LIBRARY = (32, 33)
 
 
 def main(requests: int, reports: int) -> None:
@@ -118,6 +119,9 @@ def _settle(requests: int, reports: int) -> tuple[int, int]:
     # Python ignores SIGPIPE and SIGXFSZ, the server may have inherited more.
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN if number in child.IGNORED_BY_LAUNCHER else signal.SIG_DFL)
+    # glibc's posix_spawn() leaves its own two ignored in what it starts: a server run by make hands them on.
+    for number in _OF_THE_C_LIBRARY:
+        syscalls.rt_sigaction_default(number)
     syscalls.prctl_set_name("jsched-launcher")
     os.chdir("/")
     os.umask(0o077)

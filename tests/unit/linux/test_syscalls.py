@@ -96,3 +96,19 @@ def test_signalfd() -> None:
     finally:
         os.close(fd)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_rt_sigaction_default() -> None:
+    """An ignored signal has its default action again, also one that sigaction() does not touch."""
+    code = (
+        "import ctypes, sys\n"
+        "ignore = (1).to_bytes(ctypes.sizeof(ctypes.c_long), sys.byteorder) + bytes(24)\n"
+        "def ignored():\n"
+        "    [line] = [line for line in open('/proc/self/status') if line.startswith('SigIgn')]\n"
+        "    return bool(int(line.split()[1], 16) & 1 << 31)\n"
+        "ctypes.CDLL(None).syscall(syscalls._SYS_RT_SIGACTION, 32, ignore, None, 8)\n"
+        "before = ignored()\n"
+        "syscalls.rt_sigaction_default(32)\n"
+        "print(before, ignored())\n"
+    )
+    assert _in_a_process(code) == "True False\n"
