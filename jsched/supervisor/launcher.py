@@ -120,8 +120,8 @@ def _settle(requests: int, reports: int) -> tuple[int, int]:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_IGN if number in child.IGNORED_BY_LAUNCHER else signal.SIG_DFL)
     # glibc's posix_spawn() leaves its own two ignored in what it starts: a server run by make hands them on.
-    for number in _OF_THE_C_LIBRARY:
-        syscalls.rt_sigaction_default(number)
+    for own in _OF_THE_C_LIBRARY:
+        syscalls.rt_sigaction_default(own)
     syscalls.prctl_set_name("jsched-launcher")
     os.chdir("/")
     os.umask(0o077)
