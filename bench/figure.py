@@ -41,6 +41,11 @@ class Figure:
         """The value as a multiple of the reference."""
         return self.value / self.reference if self.reference else float("inf")
 
+    @property
+    def has_ratio(self) -> bool:
+        """Whether the reference is anything to compare with."""
+        return self.reference > 0
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "measurement": self.measurement,
@@ -49,7 +54,7 @@ class Figure:
             "unit": self.unit,
             "reference_name": self.reference_name,
             "reference": self.reference,
-            "ratio": self.ratio,
+            "ratio": self.ratio if self.has_ratio else None,
             "target": self.target.show(self.unit),
             "met": self.target.met(self),
         }
@@ -72,7 +77,7 @@ def _row(figure: Figure) -> tuple[str, ...]:
         figure.name,
         f"{_number(figure.value)} {figure.unit}",
         f"{_number(figure.reference)} ({figure.reference_name})",
-        f"{_number(figure.ratio)}×",
+        f"{_number(figure.ratio)}×" if figure.has_ratio else "",
         figure.target.show(figure.unit),
         "met" if figure.target.met(figure) else "NOT MET",
     )
