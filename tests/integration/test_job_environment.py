@@ -22,7 +22,7 @@ from tests.helpers.wait import wait_until
 pytestmark = pytest.mark.timeout(60)
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-HOME = pwd.getpwuid(os.geteuid()).pw_dir
+HOME = home if Path(home := pwd.getpwuid(os.geteuid()).pw_dir).is_dir() else "/"
 
 OPEN_FILES = 1000
 

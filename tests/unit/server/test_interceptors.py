@@ -276,10 +276,12 @@ def test_a_line_stays_small_whatever_is_sent(server: GuardedServer, jobs: jobs_p
     assert len(line["job"]) == 256
 
 
-def test_without_an_audit_nothing_is_done(realm: Realm) -> None:
+def test_without_an_audit_nothing_is_done(realm: Realm, tmp_path: Path) -> None:
     """Where the audit can't be written the call fails, and from then on no handler is reached but that of a stop."""
     admin = realm.client("root", "admin")
-    with GuardedServer(realm.certs_dir, Path("/dev/full")) as server, realm.channel(server, admin) as channel:
+    audit = tmp_path / "audit.jsonl"
+    audit.symlink_to("/dev/full")
+    with GuardedServer(realm.certs_dir, audit) as server, realm.channel(server, admin) as channel:
         jobs = stub(channel)
         for call in (
             lambda: jobs.GetJob(pb.GetJobRequest()),
