@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from jsched import datadir
 from jsched.config import Config
+from jsched.environment import home_directory
 from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound, Unavailable
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
 from jsched.lifecycle import Lifecycle
@@ -63,6 +64,8 @@ class Engine:
         self._draining: asyncio.Future[None] = loop.create_future()
         self._drained_by = loop.time()
         stack.callback(os.close, await asyncio.to_thread(datadir.prepare, config))
+        # Here, and not when the first job asks on the event loop: a directory service may take long.
+        await asyncio.to_thread(home_directory)
         self._store = Store(config.database, self._fail)
         await self._store.open()
         stack.push_async_callback(self._store.close)

@@ -88,15 +88,10 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def descendants(pid: int) -> set[int]:
-    """Return the pids of the children of a process, their children and so on, ended but unreaped ones included."""
-    return set(family(pid))
-
-
 def family(pid: int) -> dict[int, int]:
-    """Return descendants() with their start times in clock ticks.
+    """Return the children of a process, their children and so on, with their start times in clock ticks.
 
-    One pass over /proc: processes that are forked meanwhile may be missing.
+    Ended but unreaped ones are included. One pass over /proc: processes that are forked meanwhile may be missing.
     """
     children: dict[int, list[int]] = {}
     starts: dict[int, int] = {}

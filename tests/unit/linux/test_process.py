@@ -40,7 +40,7 @@ def test_start_time_of_a_strange_name() -> None:
         started = process.start_time(running.pid)
         running.stdout.readline()
         assert process.start_time(running.pid) == started
-        assert running.pid in process.descendants(os.getpid())
+        assert running.pid in process.family(os.getpid())
         running.kill()
 
 
@@ -68,12 +68,12 @@ def test_open_process(sleeper: subprocess.Popen[bytes]) -> None:
     os.close(pidfd)
 
 
-def test_descendants() -> None:
+def test_family() -> None:
     """Children and grandchildren are found, ended ones that nobody reaped too; strangers are not."""
     with subprocess.Popen(["sh", "-c", "sleep 1000 & sleep 1000; :"], start_new_session=True) as shell:
-        wait_until(lambda: len(process.descendants(shell.pid)) == 2, 20, "the children")
-        assert shell.pid in process.descendants(os.getpid())
-        assert not process.descendants(shell.pid) & {shell.pid, os.getpid(), 1}
+        wait_until(lambda: len(process.family(shell.pid)) == 2, 20, "the children")
+        assert shell.pid in process.family(os.getpid())
+        assert not process.family(shell.pid).keys() & {shell.pid, os.getpid(), 1}
         os.killpg(shell.pid, 9)
 
 

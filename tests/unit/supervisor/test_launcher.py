@@ -211,7 +211,7 @@ def test_monitor_killed_before_it_reports(bench: Bench, tmp_path: Path) -> None:
             return True
         await killing
         assert record.read_run(bench.runs, job_id) is not None
-        wait_until(lambda: not process.descendants(pid), 20, "the reaping")
+        wait_until(lambda: not process.family(pid), 20, "the reaping")
         return False
 
     async def test() -> None:
