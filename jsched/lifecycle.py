@@ -19,7 +19,7 @@ from jsched import datadir, recovery
 from jsched.config import Config
 from jsched.ending import Ending
 from jsched.environment import complete_environment, home_directory
-from jsched.errors import JschedError, NotFound, ResourceExhausted, StartFailed, Unavailable
+from jsched.errors import FailedPrecondition, JschedError, NotFound, ResourceExhausted, StartFailed, Unavailable
 from jsched.job import FailedStep, Job, JobSpec
 from jsched.linux import process
 from jsched.live import LiveJob
@@ -215,7 +215,9 @@ class Lifecycle:
     async def _undo_start(self, live: LiveJob, job: Job, error: JschedError) -> None:
         """Forget a job of which nothing was started, but for its files in the data directory."""
         live.fail(error)
-        await asyncio.to_thread(_remove_log, job)
+        # A log that the monitor could not make, because the name was taken, is not ours to remove.
+        if not isinstance(error, FailedPrecondition):
+            await asyncio.to_thread(_remove_log, job)
         await insist(live.id, lambda: self._store.delete(live.id))
         # Not before its row is gone: who finds the row has to find out here that it means nothing.
         del self._live[live.id]
