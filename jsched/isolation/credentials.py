@@ -1,0 +1,57 @@
+"""The steps that decide as whom the command runs, and with which privileges: none."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from jsched.isolation.site import CLOSED, Site
+from jsched.linux import privileges
+
+
+def wait_for_maps(site: Site) -> None:
+    """Wait until the monitor has written the maps, and become root of the user namespace where it has one."""
+    if site.gate != CLOSED:
+        if not os.read(site.gate, 1):
+            raise OSError(errno.ESRCH, "the monitor is gone")
+        os.close(site.gate)
+        site.gate = CLOSED
+    if site.sandbox.has_user_namespace and any(one.inside == 0 for one in site.sandbox.uid_map):
+        os.setgroups(())
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+
+
+def drop_bounding_set(site: Site) -> None:
+    """Have no capability to gain by exec, and none that is anybody's for being user 0."""
+    privileges.drop_from_bounding_set(site.sandbox.capabilities)
+    privileges.lock_securebits(root_is_special=site.sandbox.capabilities != 0)
+
+
+def become_user(site: Site) -> None:
+    """Become the user and group that the command runs as, in no other group."""
+    # Where setgroups(2) is forbidden, the groups are those of the ordinary user that the server runs as.
+    if not _setgroups_is_forbidden(site):
+        os.setgroups(())
+    os.setresgid(site.sandbox.gid, site.sandbox.gid, site.sandbox.gid)
+    os.setresuid(site.sandbox.uid, site.sandbox.uid, site.sandbox.uid)
+
+
+def drop_capabilities(site: Site) -> None:
+    """Have no capability in any set but those that were asked for."""
+    privileges.set_capabilities(site.sandbox.capabilities)
+
+
+def become_undumpable(site: Site) -> None:
+    """Keep the command, which runs as the same user, from looking into init."""
+    privileges.set_not_dumpable()
+
+
+def forbid_new_privileges(site: Site) -> None:
+    """Make setuid bits and file capabilities mean nothing."""
+    privileges.set_no_new_privileges()
+
+
+def _setgroups_is_forbidden(site: Site) -> bool:
+    # A range can only be mapped with privileges, and with them setgroups(2) is not forbidden; namespaces.write_id_maps.
+    return site.sandbox.has_user_namespace and all(one.count == 1 for one in site.sandbox.gid_map)

@@ -1,0 +1,117 @@
+"""The process that is PID 1 of a job's namespaces.
+
+Who starts me: the job's monitor, by clone.
+What I own: every process of the job, because the kernel kills all that is in a PID namespace with its PID 1.
+When I end: when the command has ended, a step has failed, or the monitor ends (PDEATHSIG).
+What outlives me: nothing.
+
+Once the command runs I hold one pipe to the monitor and nothing else, and I have all its walls around me.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+from typing import NoReturn
+
+from jsched.isolation import plan
+from jsched.isolation.reports import ENDED, FAILED, STARTED, encode
+from jsched.isolation.site import Site
+from jsched.linux import syscalls
+
+EXIT_STATUS = 127
+
+# What someone who stops a job may send; the command has not asked for the rest, and PID 1 ignores it.
+FORWARDED = frozenset(
+    {
+        signal.SIGTERM,
+        signal.SIGCONT,
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGWINCH,
+    }
+)
+_NOT_IT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def run(site: Site) -> NoReturn:
+    """Build the walls, start the command and wait for it, telling the monitor each of it through `site.reports`."""
+    name = "init"
+    number = errno.ENOTRECOVERABLE
+    try:
+        for step in plan.steps(site.sandbox):
+            name = step.name
+            step.take(site)
+        name = "exec"
+        command = _start(site)
+        name = "init"
+        os.write(site.reports, encode(STARTED))
+        for fd in range(3):
+            os.close(fd)
+        status = _wait(command)
+        os.write(site.reports, encode(ENDED, status))
+        os._exit(0)
+    except OSError as error:
+        number = error.errno or number
+    except ValueError:
+        number = errno.EINVAL
+    except MemoryError:
+        number = errno.ENOMEM
+    finally:
+        # Whatever happened, the forked interpreter must not go on, nor print into the job's log.
+        os.write(site.reports, encode(FAILED, name, number))
+        os._exit(EXIT_STATUS)
+
+
+def _start(site: Site) -> int:
+    """Start the command in a session of its own, with every signal at its default and none blocked."""
+    argv = [os.fsencode(argument) for argument in site.command.argv]
+    env = {os.fsencode(name): os.fsencode(value) for name, value in site.command.env.items()}
+    missing: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for path in _candidates(site.command.argv[0], site.command.env.get("PATH", _DEFAULT_PATH)):
+        try:
+            return os.posix_spawn(path, argv, env, setsid=True, setsigmask=(), setsigdef=range(1, signal.NSIG))
+        except OSError as error:
+            if error.errno not in _NOT_IT:
+                raise
+            if error.errno != errno.ENOENT or not isinstance(missing, PermissionError):
+                missing = error
+    raise missing
+
+
+def _candidates(name: str, path: str) -> list[str]:
+    """Return where the command may be, in the manner of execvp(3)."""
+    if "/" in name:
+        return [name]
+    found = [f"{directory or '.'}/{name}" for directory in path.split(":")]
+    return [one for one in found if os.path.lexists(one)]
+
+
+def _wait(command: int) -> int:
+    """Reap whatever ends, forward what arrives, and return the command's wait status when it has ended."""
+    awaited = FORWARDED | {signal.SIGCHLD}
+    while True:
+        number = signal.sigwait(awaited)
+        if number != signal.SIGCHLD:
+            _forward(command, number)
+            continue
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == command:
+                return status
+            if pid == 0:
+                break
+
+
+def _forward(command: int, number: int) -> None:
+    # The command is there until it is reaped, but may have left its group, or become another user.
+    for send in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            send(command, number)
+            return

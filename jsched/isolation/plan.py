@@ -1,0 +1,65 @@
+"""The walls, as a list of steps in the order in which init takes them.
+
+The order matters: namespaces before mounts, mounts before the old root is out of reach, everything that needs
+a privilege before privileges go, the filter of system calls last. A step that fails is told by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from jsched.isolation import credentials, mounts, surroundings
+from jsched.isolation.sandbox import NONE, ROOTFS, Sandbox
+from jsched.isolation.site import Site
+
+
+def _always(sandbox: Sandbox) -> bool:
+    return True
+
+
+class Step(NamedTuple):
+    """A wall: the name by which its failure is told, what it does, and in which sandboxes it is there."""
+
+    name: str
+    take: Callable[[Site], None]
+    applies: Callable[[Sandbox], bool] = _always
+
+    def describe(self) -> str:
+        """Return what the step is for, in one sentence."""
+        return (self.take.__doc__ or "").partition("\n")[0]
+
+
+STEPS = (
+    Step("maps", credentials.wait_for_maps),
+    Step("session", surroundings.start_session),
+    Step("cgroup-namespace", surroundings.enter_cgroup_namespace),
+    Step("sources", mounts.open_sources, lambda sandbox: bool(sandbox.rootfs or sandbox.binds)),
+    Step("mounts", mounts.make_private),
+    Step("scratch", mounts.make_scratch),
+    Step("root", mounts.make_root, lambda sandbox: sandbox.mode == ROOTFS),
+    Step("dev", mounts.make_dev),
+    Step("proc", mounts.make_proc),
+    Step("writable", mounts.make_writable),
+    Step("hide", mounts.hide),
+    Step("bind", mounts.bind, lambda sandbox: bool(sandbox.binds)),
+    Step("pivot", mounts.pivot, lambda sandbox: sandbox.mode == ROOTFS),
+    Step("loopback", surroundings.raise_loopback, lambda sandbox: sandbox.network == NONE),
+    Step("hostname", surroundings.set_hostname),
+    Step("limits", surroundings.set_limits),
+    Step("bounding-set", credentials.drop_bounding_set),
+    Step("user", credentials.become_user),
+    Step("workdir", surroundings.enter_workdir),
+    Step("capabilities", credentials.drop_capabilities),
+    Step("parent-death", surroundings.die_with_monitor),
+    Step("dumpable", credentials.become_undumpable),
+    Step("stdio", surroundings.set_stdio),
+    Step("descriptors", surroundings.close_descriptors),
+    Step("no-new-privileges", credentials.forbid_new_privileges),
+    Step("seccomp", surroundings.filter_system_calls, lambda sandbox: bool(sandbox.seccomp)),
+)
+
+
+def steps(sandbox: Sandbox) -> Iterator[Step]:
+    """Return the steps that are taken for this sandbox, in order."""
+    return (step for step in STEPS if step.applies(sandbox))
