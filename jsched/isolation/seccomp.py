@@ -1,0 +1,135 @@
+"""Compiling the profile of system calls into a BPF program, in the server, once.
+
+A job's init loads the program without libseccomp, jsched.linux.seccomp: loading through the library would
+compile it again for each job.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from jsched.errors import FailedPrecondition
+from jsched.isolation import seccomp_profile as profile
+
+# struct sock_filter: code, jump if true, jump if false, operand; struct seccomp_data: number, architecture,
+# instruction pointer, arguments of 64 bits. Sources: seccomp(2), the kernel's include/uapi/linux/filter.h.
+_INSTRUCTION = struct.Struct("=HBBI")
+_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_NUMBER_OFFSET, _ARCH_OFFSET, _ARGUMENTS_OFFSET = 0, 4, 16
+_RETURN_ERRNO = 0x00050000
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_IOCTL = {"x86_64": 16, "aarch64": 29}
+
+# seccomp_rule_add(3), seccomp_attr_set(3).
+_EQUAL, _GREATER, _MASKED_EQUAL = 4, 6, 7
+_BINARY_TREE = 2
+_ALLOW, _REFUSE = "allow", "refuse"
+
+_Rule = tuple[str, str, tuple[tuple[int, ...], ...]]
+
+
+def compile_profile() -> bytes:
+    """Return the profile as a BPF program for this machine.
+
+    Raises FailedPrecondition if libseccomp is not there, or knows no such machine.
+    """
+    try:
+        import pyseccomp
+    except (ImportError, RuntimeError, OSError) as error:
+        raise FailedPrecondition(
+            f"the filter of system calls can't be compiled: {error}",
+            obj="seccomp",
+            hint="install libseccomp (Debian: apt install libseccomp2)",
+        ) from None
+    machine = os.uname().machine
+    if machine not in _AUDIT_ARCH:
+        raise FailedPrecondition(f"there is no filter of system calls for {machine}", obj="seccomp")
+    built = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.ENOSYS))
+    # A program for another architecture, such as 32-bit x86, would see other calls under these numbers.
+    built.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
+    built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
+    for action, name, comparisons in _rules():
+        # Names of calls that this architecture, or this libseccomp, does not have: ENOSYS is what they get.
+        if pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) >= 0:
+            arguments = [pyseccomp.Arg(*comparison) for comparison in comparisons]
+            built.add_rule(pyseccomp.ALLOW if action == _ALLOW else pyseccomp.ERRNO(errno.EPERM), name, *arguments)
+    with tempfile.TemporaryFile() as file:
+        built.export_bpf(file)
+        file.seek(0)
+        return _refuse_terminal_input(machine) + file.read()
+
+
+def store_program(directory: Path, program: bytes) -> Path:
+    """Write the program into a file of the directory that is named by its digest, unless it is there; return it.
+
+    Raises OSError.
+    """
+    path = directory / f"seccomp-{hashlib.sha256(program).hexdigest()[:16]}.bpf"
+    if not path.exists():
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".seccomp-", delete=False) as file:
+            file.write(program)
+        os.replace(file.name, path)
+    return path
+
+
+def _rules() -> Iterator[_Rule]:
+    """Each rule: what is done, the call's name, and comparisons of arguments (number, operator, operands)."""
+    for name in profile.ALLOWED:
+        yield _ALLOW, name, ()
+    for name in profile.REFUSED:
+        yield _REFUSE, name, ()
+    yield _ALLOW, "clone", ((0, _MASKED_EQUAL, profile.NEW_NAMESPACES, 0),)
+    yield _ALLOW, "unshare", ((0, _MASKED_EQUAL, profile.NEW_NAMESPACES, 0),)
+    for bit in (1 << number for number in range(32)):
+        if bit & profile.NEW_NAMESPACES:
+            yield _REFUSE, "clone", ((0, _MASKED_EQUAL, bit, bit),)
+            yield _REFUSE, "unshare", ((0, _MASKED_EQUAL, bit, bit),)
+    for family in range(max(profile.SOCKET_FAMILIES) + 1):
+        yield from _socket_rules(family)
+    # A number too large for the type is refused as well.
+    yield _REFUSE, "socket", ((0, _GREATER, max(profile.SOCKET_FAMILIES)),)
+    for persona in profile.PERSONALITIES:
+        yield _ALLOW, "personality", ((0, _EQUAL, persona),)
+
+
+def _socket_rules(family: int) -> Iterator[_Rule]:
+    if family not in profile.SOCKET_FAMILIES:
+        yield _REFUSE, "socket", ((0, _EQUAL, family),)
+        return
+    protocol = profile.SOCKET_FAMILIES[family]
+    if protocol is None:
+        yield _ALLOW, "socket", ((0, _EQUAL, family),)
+        return
+    yield _ALLOW, "socket", ((0, _EQUAL, family), (2, _EQUAL, protocol))
+    yield _REFUSE, "socket", ((0, _EQUAL, family), (2, _GREATER, protocol))
+
+
+def _refuse_terminal_input(machine: str) -> bytes:
+    """Return instructions to stand before a program, that refuse ioctl requests as the kernel compares them.
+
+    The kernel looks at the lower 32 bits, libseccomp at all 64: to it, TIOCSTI with a bit above is another
+    request. Jumps are relative, so a program stands unchanged behind them.
+    """
+    requests = profile.TERMINAL_INPUT
+    request_offset = _ARGUMENTS_OFFSET + 8 if sys.byteorder == "little" else _ARGUMENTS_OFFSET + 12
+    refusal = [(_RETURN, 0, 0, _RETURN_ERRNO | errno.EPERM)]
+    compare = [(_JUMP_IF_EQUAL, len(requests) - 1 - index, 0, request) for index, request in enumerate(requests)]
+    # The last comparison jumps over the refusal if it fails, the others go on to the next.
+    code, jump, _, request = compare[-1]
+    compare[-1] = (code, jump, 1, request)
+    inside = [(_LOAD, 0, 0, request_offset), *compare, *refusal]
+    program = [
+        (_LOAD, 0, 0, _ARCH_OFFSET),
+        (_JUMP_IF_EQUAL, 0, len(inside) + 2, _AUDIT_ARCH[machine]),
+        (_LOAD, 0, 0, _NUMBER_OFFSET),
+        (_JUMP_IF_EQUAL, 0, len(inside), _IOCTL[machine]),
+        *inside,
+    ]
+    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in program)
