@@ -30,6 +30,8 @@ def drop_bounding_set(site: Site) -> None:
 
 def become_user(site: Site) -> None:
     """Become the user and group that the command runs as, in no other group."""
+    if not site.sandbox.has_user_namespace and 0 in (site.sandbox.uid, site.sandbox.gid):
+        raise PermissionError(errno.EPERM, "root of the host")
     # Where setgroups(2) is forbidden, the groups are those of the ordinary user that the server runs as.
     if not _setgroups_is_forbidden(site):
         os.setgroups(())

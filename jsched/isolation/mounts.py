@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 
+from jsched.isolation.copying import copy_tree
 from jsched.isolation.sandbox import HOST, ROOTFS, Sandbox
 from jsched.isolation.site import CLOSED, Site
 from jsched.linux import mount_api
@@ -34,6 +35,9 @@ _DEV_LINKS = (
     ("ptmx", "pts/ptmx"),
 )
 _TTY_GROUP = 5
+
+# No such file system, or not in a user namespace: before Linux 5.11.
+_NO_OVERLAY = frozenset({errno.ENODEV, errno.EPERM})
 
 # Where the file system in memory is mounted while the others are built; it is hidden behind an empty one after.
 _SCRATCH_PLACE = "/sys"
@@ -90,15 +94,16 @@ def make_scratch(site: Site) -> None:
 
 
 def make_root(site: Site) -> None:
-    """Lay a writable layer in memory over the root file system's tree."""
-    target = os.open("lower", os.O_PATH | os.O_CLOEXEC, dir_fd=site.scratch)
-    mount_api.move_mount(site.tree, target)
-    os.close(target)
-    # Relative names, so that the job's list of mounts tells no path of the host.
-    os.fchdir(site.scratch)
-    options = {"lowerdir": "lower", "upperdir": "upper", "workdir": "work", "userxattr": ""}
-    root = mount_api.new_mount("overlay", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, options)
-    os.chdir("/")
+    """Lay a writable layer in memory over the root file system's tree, or copy it where there is no overlayfs."""
+    lower = os.open("lower", os.O_PATH | os.O_CLOEXEC, dir_fd=site.scratch)
+    mount_api.move_mount(site.tree, lower)
+    os.close(lower)
+    try:
+        root = _overlay(site)
+    except OSError as error:
+        if error.errno not in _NO_OVERLAY:
+            raise
+        root = _copy(site)
     # Stacked on the old root: it takes a mount that is attached to be pivoted into.
     mount_api.move_mount(root, site.root)
     os.close(site.root)
@@ -115,14 +120,14 @@ def make_dev(site: Site) -> None:
         os.mkdir(name, 0o755, dir_fd=base)
     for name, target in _DEV_LINKS:
         os.symlink(target, name, dir_fd=base)
-    for name, device in site.devices.items():
-        place = os.open(name, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644, dir_fd=base)
-        mount_api.move_mount(device, place)
-        os.close(place)
+    for name in site.devices:
+        os.close(os.open(name, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644, dir_fd=base))
     os.close(base)
-    dev = mount_api.open_tree("dev", at=site.scratch, recursive=True)
+    dev = mount_api.open_tree("dev", at=site.scratch)
     mount_api.mount_setattr(dev, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
     _attach(site, dev, "dev")
+    for name, device in site.devices.items():
+        mount_api.move_mount_to(device, dev, name)
     options = {"mode": "620", "ptmxmode": "666"}
     if _maps_group(site.sandbox, _TTY_GROUP):
         options["gid"] = str(_TTY_GROUP)
@@ -149,13 +154,20 @@ def make_writable(site: Site) -> None:
 
 def hide(site: Site) -> None:
     """Cover what is none of the job's business, and the file system in memory itself."""
-    for path in (*site.sandbox.hidden, _SCRATCH_PLACE):
-        _hide(site, path)
+    for number, path in enumerate(site.sandbox.hidden):
+        if any(one.target.startswith(f"{path}/") for one in site.sandbox.binds):
+            # Places for the binds have to be made in this one.
+            os.mkdir(f"cover-{number}", 0o755, dir_fd=site.scratch)
+            _attach(site, mount_api.open_tree(f"cover-{number}", at=site.scratch), path)
+        else:
+            _hide(site, path)
+    _hide(site, _SCRATCH_PLACE)
 
 
 def bind(site: Site) -> None:
     """Mount what was asked for of the host's files."""
     for source, one in zip(site.sources, site.sandbox.binds, strict=True):
+        _make_place(site, one.target, directory=stat.S_ISDIR(os.fstat(source).st_mode))
         _attach(site, source, one.target)
 
 
@@ -202,6 +214,43 @@ def _hide(site: Site, path: str) -> None:
         os.close(cover)
     finally:
         os.close(target)
+
+
+def _make_place(site: Site, path: str, *, directory: bool) -> None:
+    """Make the directories that lead to a mount's target, and the target, where they are missing."""
+    parent = os.dup(site.root)
+    names = path.strip("/").split("/")
+    for depth, name in enumerate(names, 1):
+        try:
+            place = open_inside(parent, name, os.O_PATH)
+        except FileNotFoundError:
+            if depth == len(names) and not directory:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+            else:
+                os.mkdir(name, 0o755, dir_fd=parent)
+            place = open_inside(parent, name, os.O_PATH)
+        os.close(parent)
+        parent = place
+    os.close(parent)
+
+
+def _overlay(site: Site) -> int:
+    # Relative names, so that the job's list of mounts tells no path of the host.
+    os.fchdir(site.scratch)
+    try:
+        options = {"lowerdir": "lower", "upperdir": "upper", "workdir": "work", "userxattr": ""}
+        return mount_api.new_mount("overlay", _TREE_ATTRIBUTES, options)
+    finally:
+        os.chdir("/")
+
+
+def _copy(site: Site) -> int:
+    lower = os.open("lower", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=site.scratch)
+    upper = os.open("upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=site.scratch)
+    copy_tree(lower, upper)
+    os.close(lower)
+    os.close(upper)
+    return mount_api.open_tree("upper", at=site.scratch)
 
 
 def _maps_group(sandbox: Sandbox, gid: int) -> bool:

@@ -74,6 +74,14 @@ def move_mount(mount: int, target: int) -> None:
     _move_mount(mount, b"", target, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
 
 
+def move_mount_to(mount: int, directory: int, name: str) -> None:
+    """Attach the mount behind the descriptor at a name in a directory; it may not be a symbolic link.
+
+    Raises OSError. Source: move_mount(2).
+    """
+    _move_mount(mount, b"", directory, os.fsencode(name), _MOVE_MOUNT_F_EMPTY_PATH)
+
+
 def mount_setattr(mount: int, attributes: int, *, recursive: bool = False, propagation: int = 0) -> None:
     """Set MOUNT_ATTR_ flags and the propagation (MS_PRIVATE, MS_SLAVE) of a mount, or of all below it too.
 

@@ -1,0 +1,78 @@
+"""What of the host a job may not see: worked out by the server, once or for each job."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from jsched.isolation.sandbox import ResourceLimit
+
+HOMES = (Path("/home"), Path("/root"))
+
+# What lies there is the job's own, or covered, in any case.
+_COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp")
+
+_MASKED = (
+    "acpi",
+    "asound",
+    "config.gz",
+    "interrupts",
+    "kallsyms",
+    "kcore",
+    "keys",
+    "kmsg",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+)
+
+# No core dumps, that might land elsewhere; files and locked memory as a login has them.
+DEFAULT_LIMITS = (
+    ResourceLimit(resource.RLIMIT_CORE, 0, 0),
+    ResourceLimit(resource.RLIMIT_NOFILE, 1024, 1024),
+    ResourceLimit(resource.RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024),
+)
+
+
+def masked_entries(proc: Path = Path("/proc")) -> tuple[str, ...]:
+    """Return the entries of /proc that tell of the host or open it up, and that this kernel has."""
+    return tuple(name for name in _MASKED if (proc / name).exists())
+
+
+def hidden_directories(private: Iterable[Path], *, homes: Iterable[Path] = HOMES) -> tuple[str, ...]:
+    """Return what has to be covered so that neither `private` directories nor homes are in sight.
+
+    A directory that others may not even reach is covered where they are stopped. Raises ValueError for a
+    directory that is, or holds, the whole system.
+    """
+    found = sorted({_cover(Path(os.path.realpath(path))) for path in (*private, *homes)})
+    kept: list[str] = []
+    for path in found:
+        if not any(_is_below(path, above) for above in (*_COVERED, *kept)):
+            kept.append(path)
+    return tuple(kept)
+
+
+def _cover(path: Path) -> str:
+    # Init is nobody on the host: it can mount only where everybody may go.
+    if path.parent == path:
+        raise ValueError("the root directory can't be hidden from a job")
+    for above in reversed(path.parents[:-1]):
+        try:
+            reachable = above.stat().st_mode & stat.S_IXOTH
+        except FileNotFoundError:
+            break
+        if not reachable:
+            return str(above)
+    return str(path)
+
+
+def _is_below(path: str, above: str) -> bool:
+    return path == above or path.startswith(f"{above}/")
