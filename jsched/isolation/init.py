@@ -16,7 +16,7 @@ import os
 import signal
 from typing import NoReturn
 
-from jsched.isolation import plan
+from jsched.isolation import order, plan
 from jsched.isolation.reports import ENDED, FAILED, STARTED, encode
 from jsched.isolation.site import Site
 from jsched.linux import syscalls
@@ -36,6 +36,8 @@ FORWARDED = frozenset(
         signal.SIGWINCH,
     }
 )
+# The C library keeps 32 and 33 for itself.
+_DEFAULTED = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 _NOT_IT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,7 +47,14 @@ def run(site: Site) -> NoReturn:
     name = "init"
     number = errno.ENOTRECOVERABLE
     try:
-        for step in plan.steps(site.sandbox):
+        for step in plan.WALLS:
+            if step.applies(site.sandbox):
+                name = step.name
+                step.take(site)
+        if site.command is None:
+            name = "order"
+            order.receive(site)
+        for step in plan.LAST_STEPS:
             name = step.name
             step.take(site)
         name = "exec"
@@ -71,12 +80,13 @@ def run(site: Site) -> NoReturn:
 
 def _start(site: Site) -> int:
     """Start the command in a session of its own, with every signal at its default and none blocked."""
-    argv = [os.fsencode(argument) for argument in site.command.argv]
-    env = {os.fsencode(name): os.fsencode(value) for name, value in site.command.env.items()}
+    asked = site.known_command()
+    argv = [os.fsencode(argument) for argument in asked.argv]
+    env = {os.fsencode(name): os.fsencode(value) for name, value in asked.env.items()}
     missing: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for path in _candidates(site.command.argv[0], site.command.env.get("PATH", _DEFAULT_PATH)):
+    for path in _candidates(asked.argv[0], asked.env.get("PATH", _DEFAULT_PATH)):
         try:
-            return os.posix_spawn(path, argv, env, setsid=True, setsigmask=(), setsigdef=range(1, signal.NSIG))
+            return os.posix_spawn(path, argv, env, setsid=True, setsigmask=(), setsigdef=_DEFAULTED)
         except OSError as error:
             if error.errno not in _NOT_IT:
                 raise

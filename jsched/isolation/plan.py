@@ -1,12 +1,12 @@
 """The walls, as a list of steps in the order in which init takes them.
 
 The order matters: namespaces before mounts, mounts before the old root is out of reach, everything that needs
-a privilege before privileges go, the filter of system calls last. A step that fails is told by its name.
+a privilege before privileges go, the filter of system calls last of all walls. A step that fails is told by its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jsched.isolation import credentials, mounts, surroundings
@@ -30,7 +30,8 @@ class Step(NamedTuple):
         return (self.take.__doc__ or "").partition("\n")[0]
 
 
-STEPS = (
+WALLS = (
+    Step("monitor", surroundings.forget_monitor),
     Step("maps", credentials.wait_for_maps),
     Step("session", surroundings.start_session),
     Step("cgroup-namespace", surroundings.enter_cgroup_namespace),
@@ -49,17 +50,22 @@ STEPS = (
     Step("limits", surroundings.set_limits),
     Step("bounding-set", credentials.drop_bounding_set),
     Step("user", credentials.become_user),
-    Step("workdir", surroundings.enter_workdir),
     Step("capabilities", credentials.drop_capabilities),
     Step("parent-death", surroundings.die_with_monitor),
     Step("dumpable", credentials.become_undumpable),
-    Step("stdio", surroundings.set_stdio),
-    Step("descriptors", surroundings.close_descriptors),
     Step("no-new-privileges", credentials.forbid_new_privileges),
     Step("seccomp", surroundings.filter_system_calls, lambda sandbox: bool(sandbox.seccomp)),
 )
 
+# What depends on the job alone, and needs no privilege: a spare init takes these when its job has come.
+LAST_STEPS = (
+    Step("cgroup", surroundings.join_cgroup),
+    Step("workdir", surroundings.enter_workdir),
+    Step("stdio", surroundings.set_stdio),
+    Step("descriptors", surroundings.close_descriptors),
+)
 
-def steps(sandbox: Sandbox) -> Iterator[Step]:
+
+def steps(sandbox: Sandbox) -> tuple[Step, ...]:
     """Return the steps that are taken for this sandbox, in order."""
-    return (step for step in STEPS if step.applies(sandbox))
+    return tuple(step for step in (*WALLS, *LAST_STEPS) if step.applies(sandbox))

@@ -65,7 +65,6 @@ class Sandbox(NamedTuple):
     hidden: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
     hostname: str = "jsched"
-    workdir: str = "/"
     umask: int = 0o022
     limits: tuple[ResourceLimit, ...] = ()
     capabilities: int = 0

@@ -1,4 +1,8 @@
-"""Starting a command behind its walls: the monitor's end."""
+"""Starting a command behind its walls: the monitor's end.
+
+The monitor has one thread and every signal blocked, and stays as it was: it forks init and writes the maps of
+its user namespace, and everything else is init's.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ import contextlib
 import functools
 import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from jsched.isolation import init, mounts
+from jsched.isolation import init, mounts, order
 from jsched.isolation.sandbox import NONE, Sandbox
 from jsched.isolation.site import CLOSED, Command, Site
 from jsched.linux import mount_api, namespaces
@@ -32,13 +37,63 @@ class StepFailed(OSError):
         self.step = step
 
 
-def start(sandbox: Sandbox, command: Command, log: int, *, cgroup: int | None = None) -> Started:
+def start(
+    sandbox: Sandbox, command: Command, log: int, *, tasks: Sequence[int] = (), cgroup: int | None = None
+) -> Started:
     """Fork init, which builds the walls and then starts the command; return before it has.
 
-    `log` becomes the command's standard output and error; `cgroup` is a descriptor of the cgroup v2
-    directory that init is born in. The caller has one thread and every signal blocked, and stays as it was.
-    Raises StepFailed, with nothing left behind.
+    `log` becomes the command's standard output and error. The cgroup to be in is given by descriptors: of its
+    `tasks` files in version 1, of its directory in version 2. Raises StepFailed, with nothing left behind.
     """
+    return _fork_init(sandbox, command, log, tasks, cgroup)
+
+
+class Spare:
+    """An init that was forked ahead of its job, builds its walls at once and then waits for a command.
+
+    Whoever waits for any child gets its pid too, should it end early. close() is for one that is not wanted.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Fork it; raises StepFailed."""
+        self.sandbox = sandbox
+        self._orders, theirs = socket.socketpair()
+        try:
+            self._started = _fork_init(sandbox, orders=theirs.fileno())
+        except BaseException:
+            self._orders.close()
+            raise
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Init's pid."""
+        return self._started.pid
+
+    def start(self, command: Command, log: int, *, tasks: Sequence[int] = ()) -> Started:
+        """Hand it the command, as to start(); raises OSError if it is gone, and it has to be closed then."""
+        order.send(self._orders, command, log, tasks)
+        return self._started
+
+    def close(self) -> None:
+        """End it and all that is in its namespaces, and reap it."""
+        self._orders.close()
+        os.close(self._started.reports)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+def _fork_init(
+    sandbox: Sandbox,
+    command: Command | None = None,
+    log: int = CLOSED,
+    tasks: Sequence[int] = (),
+    cgroup: int | None = None,
+    orders: int = CLOSED,
+) -> Started:
     with contextlib.ExitStack() as cleanup:
         with _step("seccomp"):
             program = _program(sandbox.seccomp) if sandbox.seccomp else b""
@@ -48,10 +103,11 @@ def start(sandbox: Sandbox, command: Command, log: int, *, cgroup: int | None = 
             gate, opener = os.pipe()
             cleanup.callback(os.close, gate)
             cleanup.callback(os.close, opener)
-        site = Site(sandbox, command, log=log, reports=told, gate=gate, seccomp=program)
+        site = Site(sandbox, reports=told, gate=gate, seccomp=program)
+        site.command, site.log, site.tasks, site.orders = command, log, tuple(tasks), orders
         try:
             _open_sources(site, cleanup)
-            pid = _fork(site, (reports, opener), cgroup)
+            pid = _fork(site, cgroup)
             try:
                 _admit(site, pid, opener)
             except BaseException:
@@ -68,13 +124,15 @@ def _open_sources(site: Site, cleanup: contextlib.ExitStack) -> None:
     """Open what only the monitor may open, if it is root: init will be nobody on the host."""
     if os.geteuid() == 0:
         with _step("sources"):
-            mounts.open_sources(site)
-            for fd in (site.tree, *site.sources):
-                if fd != CLOSED:
-                    cleanup.callback(os.close, fd)
+            try:
+                mounts.open_sources(site)
+            finally:
+                for fd in (site.tree, *site.sources):
+                    if fd != CLOSED:
+                        cleanup.callback(os.close, fd)
 
 
-def _fork(site: Site, monitors: tuple[int, ...], cgroup: int | None) -> int:
+def _fork(site: Site, cgroup: int | None) -> int:
     flags = _NAMESPACES
     if site.sandbox.has_user_namespace:
         flags |= namespaces.CLONE_NEWUSER
@@ -83,9 +141,6 @@ def _fork(site: Site, monitors: tuple[int, ...], cgroup: int | None) -> int:
     with _step("clone"):
         pid = namespaces.fork_into(flags, cgroup)
     if pid == 0:
-        # While the monitor's ends are left here too, neither pipe would tell that it is gone.
-        for fd in monitors:
-            os.close(fd)
         init.run(site)
     return pid
 
@@ -121,7 +176,5 @@ def _program(path: str) -> bytes:
 def _step(name: str) -> Iterator[None]:
     try:
         yield
-    except StepFailed:
-        raise
     except OSError as error:
         raise StepFailed(name, error) from error

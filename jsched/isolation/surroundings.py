@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import resource
@@ -46,7 +45,7 @@ def set_limits(site: Site) -> None:
 
 def enter_workdir(site: Site) -> None:
     """Enter the working directory, as the user that the command runs as."""
-    os.chdir(os.fsencode(site.sandbox.workdir))
+    os.chdir(os.fsencode(site.known_command().workdir))
     # Linux says so of a directory that lies outside the root directory, getcwd(3).
     if not os.getcwdb().startswith(b"/"):
         raise OSError(errno.ENOENT, "the working directory is out of reach")
@@ -72,6 +71,21 @@ def set_stdio(site: Site) -> None:
     os.umask(site.sandbox.umask)
 
 
+def forget_monitor(site: Site) -> None:
+    """Close all that belongs to the monitor, from its sockets to its ends of the pipes."""
+    first = 3
+    for fd in sorted(site.descriptors()):
+        syscalls.close_range(first, fd - 1)
+        first = fd + 1
+    syscalls.close_range(first, syscalls.LAST_DESCRIPTOR)
+
+
+def join_cgroup(site: Site) -> None:
+    """Enter the job's cgroup, by descriptors that the monitor has opened with its own rights."""
+    for fd in site.tasks:
+        os.write(fd, b"0")
+
+
 def close_descriptors(site: Site) -> None:
     """Hold nothing but the three standard streams and the pipe to the monitor."""
     syscalls.close_range(3, site.reports - 1)
@@ -81,9 +95,3 @@ def close_descriptors(site: Site) -> None:
 def filter_system_calls(site: Site) -> None:
     """Have every system call judged by the filter, for good."""
     load_filter(site.seccomp)
-
-
-def protect_from_memory_shortage(score: int) -> None:
-    """Let the kernel kill the command before init when memory is short, proc_pid_oom_score_adj(5)."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write(str(score))
