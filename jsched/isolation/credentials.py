@@ -56,4 +56,4 @@ def forbid_new_privileges(site: Site) -> None:
 
 def _setgroups_is_forbidden(site: Site) -> bool:
     # A range can only be mapped with privileges, and with them setgroups(2) is not forbidden; namespaces.write_id_maps.
-    return site.sandbox.has_user_namespace and all(one.count == 1 for one in site.sandbox.gid_map)
+    return site.sandbox.has_user_namespace and all(one.size == 1 for one in site.sandbox.gid_map)

@@ -19,7 +19,6 @@ from typing import NoReturn
 from jsched.isolation import order, plan
 from jsched.isolation.reports import ENDED, FAILED, STARTED, encode
 from jsched.isolation.site import Site
-from jsched.linux import syscalls
 
 EXIT_STATUS = 127
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jsched.isolation import credentials, mounts, surroundings
+from jsched.isolation import credentials, devices, layers, mounts, surroundings
 from jsched.isolation.sandbox import NONE, ROOTFS, Sandbox
 from jsched.isolation.site import Site
 
@@ -19,27 +19,33 @@ def _always(sandbox: Sandbox) -> bool:
 
 
 class Step(NamedTuple):
-    """A wall: the name by which its failure is told, what it does, and in which sandboxes it is there."""
+    """A wall: the name by which its failure is told, what it does, and in which sandboxes it is there.
+
+    The first sentence of what it does is its description.
+    """
 
     name: str
     take: Callable[[Site], None]
     applies: Callable[[Sandbox], bool] = _always
 
     def describe(self) -> str:
-        """Return what the step is for, in one sentence."""
+        """Return what the step does, in one sentence."""
         return (self.take.__doc__ or "").partition("\n")[0]
 
 
 WALLS = (
     Step("monitor", surroundings.forget_monitor),
-    Step("maps", credentials.wait_for_maps),
     Step("session", surroundings.start_session),
+    Step("oom", surroundings.volunteer_for_memory_shortage),
+    Step("maps", credentials.wait_for_maps),
     Step("cgroup-namespace", surroundings.enter_cgroup_namespace),
     Step("sources", mounts.open_sources, lambda sandbox: bool(sandbox.rootfs or sandbox.binds)),
+    # Before nodev is set everywhere.
+    Step("devices", devices.take_devices),
     Step("mounts", mounts.make_private),
     Step("scratch", mounts.make_scratch),
-    Step("root", mounts.make_root, lambda sandbox: sandbox.mode == ROOTFS),
-    Step("dev", mounts.make_dev),
+    Step("root", layers.make_root, lambda sandbox: sandbox.mode == ROOTFS),
+    Step("dev", devices.make_dev),
     Step("proc", mounts.make_proc),
     Step("writable", mounts.make_writable),
     Step("hide", mounts.hide),

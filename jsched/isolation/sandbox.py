@@ -15,11 +15,11 @@ NONE = "none"
 
 
 class IdRange(NamedTuple):
-    """A line of a user namespace's map: `count` ids from `inside` on are those from `outside` on."""
+    """A line of a user namespace's map: `size` ids from `inside` on are those from `outside` on."""
 
     inside: int
     outside: int
-    count: int
+    size: int
 
 
 class Bind(NamedTuple):
@@ -31,7 +31,7 @@ class Bind(NamedTuple):
 
 
 class ResourceLimit(NamedTuple):
-    """A resource of setrlimit(2) by its number, and its soft and hard limit."""
+    """A resource of setrlimit(2) by its number, and its soft and hard limit; -1 is none."""
 
     resource: int
     soft: int
@@ -50,7 +50,9 @@ class Sandbox(NamedTuple):
     hidden        directories of the host that are empty for the job
     masked        entries of /proc that are empty for the job
     capabilities  a bit mask of those that the command keeps in its user namespace
-    seccomp       a file with the compiled filter; "": none
+    seccomp       a file with the compiled filter, which never changes under one name; "": none
+    oom_score_adj how much rather than the host's own processes the job is killed where memory is short,
+                  proc_pid_oom_score_adj(5)
     """
 
     mode: str
@@ -69,6 +71,7 @@ class Sandbox(NamedTuple):
     limits: tuple[ResourceLimit, ...] = ()
     capabilities: int = 0
     seccomp: str = ""
+    oom_score_adj: int = 500
 
     @property
     def has_user_namespace(self) -> bool:

@@ -42,11 +42,17 @@ def compile_profile() -> bytes:
     """
     try:
         import pyseccomp
-    except (ImportError, RuntimeError, OSError) as error:
+    except ModuleNotFoundError:
+        raise FailedPrecondition(
+            "the filter of system calls can't be compiled without pyseccomp",
+            obj="seccomp",
+            hint="pip install pyseccomp",
+        ) from None
+    except (RuntimeError, OSError, AttributeError) as error:
         raise FailedPrecondition(
             f"the filter of system calls can't be compiled: {error}",
             obj="seccomp",
-            hint="install libseccomp (Debian: apt install libseccomp2)",
+            hint="install libseccomp 2.5 or newer (Debian: apt install libseccomp2)",
         ) from None
     machine = os.uname().machine
     if machine not in _AUDIT_ARCH:

@@ -75,8 +75,7 @@ ALLOWED = tuple("".join((_FILES, _EVENTS, _MEMORY, _PROCESSES, _COMMUNICATION, _
 
 # Mounts and roots; modules and the running kernel; handles that open files by number; the host's clock and
 # name; keys that outlive a job; kernel interfaces with a long record of holes.
-REFUSED = tuple(
-    """
+_REFUSED = """
     chroot fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree open_tree_attr pivot_root
     setns umount2
     acct delete_module finit_module init_module ioperm iopl kexec_file_load kexec_load quotactl quotactl_fd
@@ -86,5 +85,6 @@ REFUSED = tuple(
     add_key keyctl request_key
     bpf io_uring_enter io_uring_register io_uring_setup kcmp lookup_dcookie memfd_secret migrate_pages
     modify_ldt move_pages perf_event_open userfaultfd
-    """.split()
-)
+"""
+
+REFUSED = tuple(_REFUSED.split())

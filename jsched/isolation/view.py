@@ -13,7 +13,7 @@ from jsched.isolation.sandbox import ResourceLimit
 HOMES = (Path("/home"), Path("/root"))
 
 # What lies there is the job's own, or covered, in any case.
-_COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp")
+_COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp")  # noqa: S108
 
 _MASKED = (
     "acpi",

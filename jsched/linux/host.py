@@ -28,7 +28,10 @@ def set_hostname(name: str) -> None:
 
 
 def raise_loopback() -> None:
-    """Make the loopback interface usable: it is down in a new network namespace. Raises OSError. Source: netdevice(7)."""
+    """Bring up the loopback interface, which is down in a new network namespace.
+
+    Raises OSError. Source: netdevice(7).
+    """
     control = _socket(_AF_INET, _SOCK_DGRAM | _SOCK_CLOEXEC, 0)
     try:
         _ioctl(control, _SIOCSIFFLAGS, _IFREQ.pack(b"lo", _IFF_UP))

@@ -41,9 +41,7 @@ _move_mount = system_call(
     "move_mount", 429, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
 )
 _fsopen = system_call("fsopen", 430, ctypes.c_char_p, ctypes.c_uint)
-_fsconfig = system_call(
-    "fsconfig", 431, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int
-)
+_fsconfig = system_call("fsconfig", 431, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
 _fsmount = system_call("fsmount", 432, ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
 _mount_setattr = system_call(
     "mount_setattr", 442, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t

@@ -63,9 +63,7 @@ def unshare(namespaces: int) -> None:
     _unshare(namespaces)
 
 
-def write_id_maps(
-    pid: int, uid_map: Iterable[tuple[int, int, int]], gid_map: Iterable[tuple[int, int, int]]
-) -> None:
+def write_id_maps(pid: int, uid_map: Iterable[tuple[int, int, int]], gid_map: Iterable[tuple[int, int, int]]) -> None:
     """Map ids of the user namespace of the process: (first inside, first outside, count), once and for all.
 
     Whoever has no CAP_SETGID outside may map its own ids alone, and has setgroups(2) forbidden inside for it.
@@ -78,7 +76,7 @@ def write_id_maps(
 
 
 def _map_lines(lines: Iterable[tuple[int, int, int]]) -> bytes:
-    return "".join("%d %d %d\n" % tuple(line) for line in lines).encode()
+    return "".join(f"{inside} {outside} {size}\n" for inside, outside, size in lines).encode()
 
 
 def _write(path: str, content: bytes) -> None:

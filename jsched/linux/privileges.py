@@ -38,9 +38,7 @@ _VERSION_3 = 0x20080522
 _CAP_HEADER = struct.Struct("=Ii")
 _CAP_DATA = struct.Struct("=6I")
 
-_prctl = library_call(
-    "prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong
-)
+_prctl = library_call("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 _capset = system_call("capset", 126 if ON_X86_64 else 91, ctypes.c_char_p, ctypes.c_char_p)
 
 

@@ -1,0 +1,68 @@
+"""Places in the job's root directory, and what is mounted there.
+
+A place is opened inside the root, where no symbolic link is followed, and mounted on by descriptor: a hostile
+tree can't lead outside.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from jsched.isolation.site import Site
+from jsched.linux import mount_api
+from jsched.linux.mount_api import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+)
+from jsched.linux.openat2 import open_inside
+
+HARMLESS = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+EMPTY = HARMLESS | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC
+
+
+def attach(site: Site, mount: int, path: str) -> None:
+    """Give an unattached mount its place; raises OSError, ELOOP for a place behind a symbolic link."""
+    target = open_inside(site.root, path, os.O_PATH)
+    try:
+        mount_api.move_mount(mount, target)
+    finally:
+        os.close(target)
+
+
+def cover(site: Site, path: str) -> None:
+    """Cover a directory with an empty one, a file with the null device; what is not there needs no cover."""
+    try:
+        target = open_inside(site.root, path, os.O_PATH)
+    except FileNotFoundError:
+        return
+    try:
+        if stat.S_ISDIR(os.fstat(target).st_mode):
+            cover = mount_api.open_tree("empty", at=site.scratch)
+            mount_api.mount_setattr(cover, EMPTY)
+        else:
+            cover = mount_api.open_tree("dev/null", at=site.root)
+        mount_api.move_mount(cover, target)
+        os.close(cover)
+    finally:
+        os.close(target)
+
+
+def make_place(site: Site, path: str, *, directory: bool) -> None:
+    """Make the directories that lead to a mount's target, and the target, where they are missing."""
+    parent = os.dup(site.root)
+    names = path.strip("/").split("/")
+    for depth, name in enumerate(names, 1):
+        try:
+            place = open_inside(parent, name, os.O_PATH)
+        except FileNotFoundError:
+            if depth == len(names) and not directory:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+            else:
+                os.mkdir(name, 0o755, dir_fd=parent)
+            place = open_inside(parent, name, os.O_PATH)
+        os.close(parent)
+        parent = place
+    os.close(parent)
