@@ -10,14 +10,11 @@ import contextlib
 import os
 import stat
 
+from jsched.isolation.places import EMPTY, HARMLESS, attach, cover, make_place
 from jsched.isolation.sandbox import HOST, ROOTFS
 from jsched.isolation.site import CLOSED, Site
 from jsched.linux import mount_api
-from jsched.linux.mount_api import (
-    MOUNT_ATTR_NODEV,
-    MOUNT_ATTR_NOSUID,
-    MOUNT_ATTR_RDONLY,
-)
+from jsched.linux.mount_api import MOUNT_ATTR_RDONLY
 from jsched.linux.openat2 import open_inside
 
 # Where the file system in memory is mounted while the others are built; it is hidden behind an empty one after.
@@ -50,8 +47,7 @@ def make_private(site: Site) -> None:
     """Make every mount read-only, nosuid, nodev and deaf to what the host mounts."""
     root = os.open("/", os.O_PATH | os.O_CLOEXEC)
     # Not a slave: a file system that the host mounts later would come without these attributes.
-    attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
-    mount_api.mount_setattr(root, attributes, recursive=True, propagation=mount_api.MS_PRIVATE)
+    mount_api.mount_setattr(root, HARMLESS | MOUNT_ATTR_RDONLY, recursive=True, propagation=mount_api.MS_PRIVATE)
     site.root = root
 
 
@@ -59,7 +55,7 @@ def make_scratch(site: Site) -> None:
     """Make the file system in memory, with a directory for each use."""
     size = site.sandbox.scratch_size
     options = {"size": str(size), "nr_inodes": str(max(1024, size // 4096)), "mode": "0755"}
-    site.scratch = mount_api.new_mount("tmpfs", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, options)
+    site.scratch = mount_api.new_mount("tmpfs", HARMLESS, options)
     attach(site, site.scratch, _SCRATCH_PLACE)
     os.umask(0)
     for name, mode in _DIRECTORIES:
