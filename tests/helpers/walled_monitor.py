@@ -1,0 +1,38 @@
+"""A process in the monitor's place: starts one command behind walls. Run by tests.helpers.walled.start_monitor()."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from jsched.isolation.reports import Reports
+from jsched.isolation.sandbox import Sandbox
+from jsched.isolation.site import Command
+from jsched.isolation.start import Spare, StepFailed, start
+from jsched.linux import syscalls
+
+
+def main(log: int) -> None:
+    fields, (argv, env, workdir), spare = json.loads(sys.stdin.readline())
+    sandbox, command = Sandbox.from_fields(fields), Command(tuple(argv), env, workdir)
+    syscalls.block_all_signals()
+    try:
+        started = Spare(sandbox).start(command, log) if spare else start(sandbox, command, log)
+    except StepFailed as failure:
+        print(json.dumps([Reports(failed_step=failure.step, errno=failure.errno or 0), None]))
+        return
+    print(started.pid, file=sys.stderr, flush=True)
+    os.close(log)
+    reports = Reports()
+    while True:
+        more = reports.read(started.reports)
+        if more == reports:
+            break
+        reports = more
+    _, status = os.waitpid(started.pid, 0)
+    print(json.dumps([reports, status]))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
