@@ -81,6 +81,7 @@ def run(
     spare: bool = False,
 ) -> Outcome:
     """Start the command behind the walls of `sandbox` from a process that plays the monitor, and wait for it."""
+    log.unlink(missing_ok=True)
     monitor = start_monitor(sandbox, argv, log=log, workdir=workdir, env=env, user=user, spare=spare)
     printed, errors = monitor.communicate(timeout=60)
     assert monitor.returncode == 0, errors
@@ -100,6 +101,7 @@ def start_monitor(
 ) -> subprocess.Popen[str]:
     """Start that process; it prints init's pid to stderr at once, and the outcome to stdout at the end."""
     request = json.dumps([sandbox, [argv, env, workdir], spare])
+    becomes = user if os.geteuid() == 0 else None
     log.touch(mode=0o640)
     with log.open("ab") as output:
         monitor = subprocess.Popen(
@@ -116,7 +118,9 @@ def start_monitor(
             stderr=subprocess.PIPE,
             text=True,
             pass_fds=(output.fileno(),),
-            **({"user": user, "group": user, "extra_groups": []} if user and os.geteuid() == 0 else {}),
+            user=becomes,
+            group=becomes,
+            extra_groups=None if becomes is None else [],
         )
     assert monitor.stdin is not None
     monitor.stdin.write(request + "\n")

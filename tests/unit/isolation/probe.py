@@ -70,6 +70,11 @@ def _readable(names: list[str]) -> dict[str, int]:
     return sizes
 
 
+def _read(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
+
+
 def _cgroups() -> list[str]:
     with open("/proc/self/cgroup", encoding="ascii") as lines:
         return [line.rstrip("\n").split(":", 2)[2] for line in lines]
@@ -102,7 +107,7 @@ def main(proc_entries: list[str]) -> None:
                 "hidden": {
                     path: os.listdir(path) for path in ("/home", "/root", "/sys", "/run") if os.path.isdir(path)
                 },
-                "oom": open("/proc/self/oom_score_adj").read().strip(),
+                "oom": _read("/proc/self/oom_score_adj"),
             }
         )
     )

@@ -13,8 +13,8 @@ import pytest
 from jsched.isolation.sandbox import Bind
 from jsched.linux import process
 from tests.helpers import walled
-from tests.helpers.walled import make_sandbox, needs_root
 from tests.helpers.wait import wait_until
+from tests.helpers.walled import make_sandbox, needs_root
 
 pytestmark = needs_root
 
@@ -139,14 +139,18 @@ def test_everything_ends_with_the_monitor_and_with_init(tmp_path: Path, victim: 
     monitor = walled.start_monitor(make_sandbox(), [SH, "-c", script], log=log)
     init = _init(monitor)
     wait_until(lambda: "ready" in log.read_text(), 20, "the command")
-    family = wait_until(lambda: len(found := process.family(init)) == 2 and found, 20, "the processes")
+    family = wait_until(lambda: _family_of(init, 2), 20, "the processes")
     os.kill(monitor.pid if victim == "monitor" else init, signal.SIGKILL)
-    for pid, started in family.items():
-        wait_until(lambda pid=pid, started=started: not process.is_alive(pid, started), 20, "the end")
+    wait_until(lambda: not any(process.is_alive(*member) for member in family.items()), 20, "the end")
     printed, _ = monitor.communicate(timeout=30)
     if victim == "init":
         # The pipe ended without a word about the command: its status is unknown to init, and not made up.
         assert "[true, null, 0, null]" in printed
+
+
+def _family_of(pid: int, size: int) -> dict[int, int] | None:
+    found = process.family(pid)
+    return found if len(found) == size else None
 
 
 def _arguments(pid: str) -> str:
