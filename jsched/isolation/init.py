@@ -16,7 +16,7 @@ import os
 import signal
 from typing import NoReturn
 
-from jsched.isolation import order, plan
+from jsched.isolation import order, plan, surroundings
 from jsched.isolation.reports import ENDED, FAILED, STARTED, encode
 from jsched.isolation.site import Site
 
@@ -53,6 +53,8 @@ def run(site: Site) -> NoReturn:
         if site.command is None:
             name = "order"
             order.receive(site)
+            name = "cgroup"
+            surroundings.join_cgroup(site)
         for step in plan.LAST_STEPS:
             name = step.name
             step.take(site)

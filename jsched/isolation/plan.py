@@ -37,6 +37,7 @@ WALLS = (
     Step("monitor", surroundings.forget_monitor),
     Step("session", surroundings.start_session),
     Step("oom", surroundings.volunteer_for_memory_shortage),
+    Step("cgroup", surroundings.join_cgroup),
     Step("maps", credentials.wait_for_maps),
     Step("cgroup-namespace", surroundings.enter_cgroup_namespace),
     Step("sources", mounts.open_sources, lambda sandbox: bool(sandbox.rootfs or sandbox.binds)),
@@ -65,11 +66,15 @@ WALLS = (
 
 # What depends on the job alone, and needs no privilege: a spare init takes these when its job has come.
 LAST_STEPS = (
-    Step("cgroup", surroundings.join_cgroup),
     Step("workdir", surroundings.enter_workdir),
     Step("stdio", surroundings.set_stdio),
     Step("descriptors", surroundings.close_descriptors),
 )
+
+
+def describe(sandbox: Sandbox) -> list[tuple[str, str]]:
+    """Return the name and the description of each step for this sandbox, in order."""
+    return [(step.name, step.describe()) for step in steps(sandbox)]
 
 
 def steps(sandbox: Sandbox) -> tuple[Step, ...]:

@@ -10,14 +10,13 @@ import contextlib
 import functools
 import os
 import signal
-import socket
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from jsched.isolation import init, mounts, order
+from jsched.isolation import init, mounts, owners
 from jsched.isolation.sandbox import NONE, Sandbox
 from jsched.isolation.site import CLOSED, Command, Site
-from jsched.linux import mount_api, namespaces
+from jsched.linux import namespaces
 
 _NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWUTS
 
@@ -45,48 +44,10 @@ def start(
     `log` becomes the command's standard output and error. The cgroup to be in is given by descriptors: of its
     `tasks` files in version 1, of its directory in version 2. Raises StepFailed, with nothing left behind.
     """
-    return _fork_init(sandbox, command, log, tasks, cgroup)
+    return fork_init(sandbox, command, log, tasks, cgroup)
 
 
-class Spare:
-    """An init that was forked ahead of its job, builds its walls at once and then waits for a command.
-
-    Whoever waits for any child gets its pid too, should it end early. close() is for one that is not wanted.
-    """
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        """Fork it; raises StepFailed."""
-        self.sandbox = sandbox
-        self._orders, theirs = socket.socketpair()
-        try:
-            self._started = _fork_init(sandbox, orders=theirs.fileno())
-        except BaseException:
-            self._orders.close()
-            raise
-        finally:
-            theirs.close()
-
-    @property
-    def pid(self) -> int:
-        """Init's pid."""
-        return self._started.pid
-
-    def start(self, command: Command, log: int, *, tasks: Sequence[int] = ()) -> Started:
-        """Hand it the command, as to start(); raises OSError if it is gone, and it has to be closed then."""
-        order.send(self._orders, command, log, tasks)
-        return self._started
-
-    def close(self) -> None:
-        """End it and all that is in its namespaces, and reap it."""
-        self._orders.close()
-        os.close(self._started.reports)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
-
-
-def _fork_init(
+def fork_init(
     sandbox: Sandbox,
     command: Command | None = None,
     log: int = CLOSED,
@@ -94,6 +55,7 @@ def _fork_init(
     cgroup: int | None = None,
     orders: int = CLOSED,
 ) -> Started:
+    """Fork init with a command, or with a socket that its command will come through; see start() and Spare."""
     with contextlib.ExitStack() as cleanup:
         with _step("seccomp"):
             program = _program(sandbox.seccomp) if sandbox.seccomp else b""
@@ -151,18 +113,11 @@ def _admit(site: Site, pid: int, opener: int) -> None:
     with _step("maps"):
         if sandbox.has_user_namespace:
             namespaces.write_id_maps(pid, sandbox.uid_map, sandbox.gid_map)
-            if site.tree != CLOSED:
-                _map_tree(site.tree, pid)
+    if sandbox.has_user_namespace and os.geteuid() == 0:
+        with _step("owners"):
+            owners.map_owners(site, pid)
+    with _step("maps"):
         os.write(opener, b".")
-
-
-def _map_tree(tree: int, pid: int) -> None:
-    """Have the files of the root file system belong to root inside, and not to root of the host."""
-    user_namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        mount_api.map_ids(tree, user_namespace)
-    finally:
-        os.close(user_namespace)
 
 
 # A name stands for one content: the server names the file by its digest.

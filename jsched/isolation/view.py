@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from jsched.isolation.sandbox import ResourceLimit
+from jsched.isolation.sandbox import HOST, Bind, ResourceLimit
 
 HOMES = (Path("/home"), Path("/root"))
 
@@ -58,6 +58,14 @@ def hidden_directories(private: Iterable[Path], *, homes: Iterable[Path] = HOMES
         if not any(_is_below(path, above) for above in (*_COVERED, *kept)):
             kept.append(path)
     return tuple(kept)
+
+
+def resolver_binds(network: str, configuration: Path = Path("/etc/resolv.conf")) -> tuple[Bind, ...]:
+    """Return what a job that uses the host's network needs of /run, which it does not see, to resolve names."""
+    target = os.path.realpath(configuration)
+    if network != HOST or not _is_below(target, "/run") or not os.path.exists(target):
+        return ()
+    return (Bind(target, target),)
 
 
 def _cover(path: Path) -> str:

@@ -90,12 +90,12 @@ def mount_setattr(mount: int, attributes: int, *, recursive: bool = False, propa
 
 
 def map_ids(mount: int, user_namespace: int) -> None:
-    """Show the owners of an unattached mount's files as the user namespace maps them.
+    """Show the owners of files as the user namespace maps them, in an unattached mount and those below it.
 
     Raises OSError, EINVAL where the file system can't do that. Source: mount_setattr(2) with MOUNT_ATTR_IDMAP.
     """
     attributes = _MOUNT_ATTR.pack(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
-    _mount_setattr(mount, b"", _AT_EMPTY_PATH, attributes, _MOUNT_ATTR.size)
+    _mount_setattr(mount, b"", _AT_EMPTY_PATH | _AT_RECURSIVE, attributes, _MOUNT_ATTR.size)
 
 
 def new_mount(file_system: str, attributes: int, options: dict[str, str] | None = None) -> int:

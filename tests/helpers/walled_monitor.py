@@ -9,7 +9,8 @@ import sys
 from jsched.isolation.reports import Reports
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
-from jsched.isolation.start import Spare, StepFailed, start
+from jsched.isolation.spare import Spare
+from jsched.isolation.start import StepFailed, start
 from jsched.linux import syscalls
 
 
