@@ -18,6 +18,7 @@ from bench.harness import Bench
 # In the order of the table; each is a module with `measure(bench)`.
 MEASUREMENTS = (
     "start_to_end",
+    "walls",
     "in_flight",
     "one_follower",
     "shared_connection",
