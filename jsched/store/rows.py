@@ -25,6 +25,7 @@ class JobRecord:
     boot_id: str | None
     monitor_pid: int | None
     monitor_start: int | None
+    pid_start: int | None
 
 
 def to_microseconds(moment: datetime | None) -> int | None:
@@ -97,7 +98,7 @@ def to_record(row: sqlite3.Row) -> JobRecord:
         pid=row["pid"],
         usage=_usage(row),
     )
-    return JobRecord(row["seq"], job, row["boot_id"], row["monitor_pid"], row["monitor_start"])
+    return JobRecord(row["seq"], job, row["boot_id"], row["monitor_pid"], row["monitor_start"], row["pid_start"])
 
 
 def same_request(row: Mapping[str, Any] | sqlite3.Row, spec: JobSpec) -> bool:

@@ -47,6 +47,7 @@ MIGRATIONS = (
     CREATE INDEX jobs_live ON jobs (seq) WHERE state IN ('pending', 'running');
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
     """,
+    "ALTER TABLE jobs ADD COLUMN pid_start INTEGER",
 )
 
 

@@ -17,7 +17,8 @@ from jsched.supervisor.record import ExitRecord, RunRecord
 
 STARTED = 1_700_000_000_123_456_789
 ENDED = STARTED + 2_500_000_000
-RUN = RunRecord("job", "boot", 10, 20, 30, STARTED)
+NOTHING = ending.Usage()
+RUN = RunRecord("job", "boot", 10, 20, STARTED, 30)
 BASE = ExitRecord("job", 0, None, None, None, False, False, False, STARTED, ENDED, 0.5, 0.25, 4096)
 
 # What the record says; what happened, why, and by which column the outcome is told.
@@ -85,7 +86,7 @@ def test_the_duration_is_not_the_wall_clocks(monkeypatch: pytest.MonkeyPatch, ju
     now = STARTED + int(jump.total_seconds() * 1e9)
     monkeypatch.setattr(time, "time_ns", lambda: now)
     monkeypatch.setattr(time, "time", lambda: now / 1e9)
-    end = ending.from_status(RUN, 0, seconds=2.5, stopped=False, timed_out=False, killed=False)
+    end = ending.from_status(RUN, 0, NOTHING, seconds=2.5, stopped=False, timed_out=False, killed=False)
     assert end.ended_at_ns - STARTED == 2_500_000_000
     assert from_record(end).changes["ended_at"] - from_record(end).changes["started_at"] == 2_500_000
 
@@ -109,7 +110,7 @@ def test_time_limits_are_not_the_wall_clocks(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_signal_that_came_too_late() -> None:
     """A command that had ended by itself when SIGKILL came was not forced."""
-    end = ending.from_status(RUN, 7 << 8, seconds=1, stopped=True, timed_out=False, killed=True)
+    end = ending.from_status(RUN, 7 << 8, NOTHING, seconds=1, stopped=True, timed_out=False, killed=True)
     assert (end.exit_code, end.signal, end.forced) == (7, None, False)
-    end = ending.from_status(RUN, 9, seconds=1, stopped=True, timed_out=False, killed=True)
+    end = ending.from_status(RUN, 9, NOTHING, seconds=1, stopped=True, timed_out=False, killed=True)
     assert (end.exit_code, end.signal, end.forced) == (None, 9, True)
