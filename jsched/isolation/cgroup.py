@@ -30,11 +30,13 @@ class Write(NamedTuple):
 class Home(NamedTuple):
     """Where a job is in one hierarchy: the controller that it is for, and the directory of the job.
 
-    In version 2, where all controllers have one hierarchy, the controller is "".
+    `outside` is the directory that a monitor goes to when it leaves. In version 2, where all
+    controllers have one hierarchy, the controller is "".
     """
 
     controller: str
     directory: str
+    outside: str
 
 
 class CgroupPlan(NamedTuple):
@@ -82,6 +84,7 @@ class Cgroup(ABC):
         self.fs = Cgroupfs(plan.root)
         # Controllers that are mounted together share a directory.
         self.directories = tuple(dict.fromkeys(home.directory for home in plan.homes))
+        self.outside = tuple(dict.fromkeys(home.outside for home in plan.homes))
 
     def make(self) -> None:
         """Make it and set its limits, all or nothing; FileExistsError if there is one of this name."""
@@ -102,8 +105,8 @@ class Cgroup(ABC):
     def entered(self) -> Iterator[None]:
         """Be in the cgroup inside the `with`, so that a child is born there.
 
-        The caller has to have one thread only. Afterwards it is in the group of all jobs
-        (version 1) or of the monitors (version 2), whatever it was in before.
+        The caller has to have one thread only. Afterwards it is outside, where the plan says,
+        wherever it was before.
         """
         for file, value in self.plan.entering:
             self.fs.write(file, value)

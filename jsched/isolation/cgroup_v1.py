@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import posixpath
 import signal
 import time
 
@@ -70,8 +69,8 @@ class CgroupV1(Cgroup):
             self.fs.write(f"{directory}/tasks", "0")
 
     def _leave(self) -> None:
-        for directory in reversed(self.directories):
-            self.fs.write(f"{posixpath.dirname(directory)}/tasks", "0")
+        for directory in reversed(self.outside):
+            self.fs.write(f"{directory}/tasks", "0")
 
     def _thaw(self, freezer: str) -> None:
         for directory in reversed(self.fs.below(freezer)):

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import posixpath
 import signal
 
 from jsched.isolation.cgroup import Cgroup, CgroupUsage, number, signal_all, table
-
-# The leaf that the processes of jsched itself are in: nobody may be in a cgroup that has
-# cgroups with controllers below.
-OWN_LEAF = "own"
 
 _MICROSECONDS = 1e6
 
@@ -66,7 +61,7 @@ class CgroupV2(Cgroup):
         self.fs.write(f"{self.directory}/cgroup.procs", "0")
 
     def _leave(self) -> None:
-        self.fs.write(f"{posixpath.dirname(self.directory)}/{OWN_LEAF}/cgroup.procs", "0")
+        self.fs.write(f"{self.outside[0]}/cgroup.procs", "0")
 
     def _read(self, file: str) -> str | None:
         return self.fs.read_if_there(f"{self.directory}/{file}")

@@ -7,10 +7,9 @@ import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 
-from jsched.isolation.cgroup_v2 import OWN_LEAF
 from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
 from jsched.isolation.hierarchy_v1 import CONTROLLERS, HierarchyV1
-from jsched.isolation.hierarchy_v2 import HierarchyV2
+from jsched.isolation.hierarchy_v2 import OWN, HierarchyV2
 from jsched.linux.cgroups import MOUNTINFO, OWN_CGROUP, CgroupMount, below_mount, cgroup_mounts, own_cgroups
 
 # systemd marks with it what it has delegated. Source: systemd.resource-control(5), Delegate=
@@ -57,7 +56,7 @@ def _delegated(mount: CgroupMount, own: Mapping[str, str], name: str) -> str | N
     inside = below_mount(mount, own.get("", "/.."))
     if inside is None:
         return None
-    inside = inside.removesuffix(posixpath.join(name, OWN_LEAF)).rstrip("/")
+    inside = inside.removesuffix(name + OWN).rstrip("/")
     above = posixpath.dirname(inside)
     # DelegateSubgroup= starts a service one below what was delegated to it.
     for top in (above, inside):

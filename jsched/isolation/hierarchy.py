@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from jsched.isolation.cgroup import Cgroup, CgroupPlan, Home, from_plan
-from jsched.isolation.cgroup_v2 import OWN_LEAF
 from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.draft import Disks, Draft, Planned
 from jsched.limits import DISK_RATES, NO_LIMITS, Limits, Unenforced
@@ -52,7 +51,8 @@ class Hierarchy(ABC):
     """A place for the cgroups of one server's jobs. Methods raise OSError.
 
     `fs` is the door to its files; `groups` are the directories, one for each controller, that
-    hold those of the jobs.
+    hold those of the jobs, and the places outside of them for the processes of jsched itself: so
+    all jobs together weigh as much as these, however many there are.
     """
 
     version: int
@@ -93,7 +93,7 @@ class Hierarchy(ABC):
         for directory in {group.directory for group in self.groups}:
             with contextlib.suppress(FileNotFoundError):
                 found.update(self.fs.directories(directory))
-        return found - {OWN_LEAF}
+        return found
 
     def sweep(self, live: Iterable[str]) -> list[str]:
         """Kill and remove the cgroups of jobs that are not live; return their ids. Blocks while they die.
@@ -116,12 +116,14 @@ class Hierarchy(ABC):
     def remove(self) -> None:
         """Remove the groups themselves, if nobody is in them and no job has a cgroup."""
         for directory in {group.directory for group in self.groups}:
-            for name in (f"{directory}/{OWN_LEAF}", directory):
-                try:
-                    self.fs.remove_directory(name)
-                except OSError as error:
-                    if error.errno not in (errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY):
-                        raise
+            self._remove_if_unused(directory)
+
+    def _remove_if_unused(self, directory: str) -> None:
+        try:
+            self.fs.remove_directory(directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY):
+                raise
 
     def resolve_disks(self, draft: Draft, controller: str) -> None:
         """Have each disk limit name one disk by its number; raises InvalidArgument."""
@@ -135,7 +137,7 @@ class Hierarchy(ABC):
         draft.applied = replace(draft.applied, disk=resolved)
 
     def _plan(self, job_id: str) -> CgroupPlan:
-        homes = tuple(Home(group.controller, f"{group.directory}/{job_id}") for group in self.groups)
+        homes = tuple(group._replace(directory=f"{group.directory}/{job_id}") for group in self.groups)
         return CgroupPlan(self.version, self.fs.root, homes)
 
 

@@ -30,18 +30,15 @@ class HierarchyV1(Hierarchy):
     def __init__(self, mounts: Iterable[CgroupMount], group: str) -> None:
         points = {name: mount.mount_point for mount in mounts for name in mount.controllers if name in CONTROLLERS}
         root = os.path.commonpath([os.path.dirname(point) for point in points.values()])
-        groups = tuple(
-            Home(name, os.path.join(os.path.relpath(points[name], root), group))
-            for name in CONTROLLERS
-            if name in points
-        )
+        inner = {name: os.path.relpath(points[name], root) for name in CONTROLLERS if name in points}
+        groups = tuple(Home(name, f"{point}/{group}", point) for name, point in inner.items())
         super().__init__(Cgroupfs(root.rstrip("/")), groups)
         self._group = group
         self._files: dict[str, frozenset[str]] = {}
 
     def prepare(self) -> None:
         """Make a group in each hierarchy, with those above it, and see which files the kernel has there."""
-        for controller, directory in self.groups:
+        for controller, directory, _ in self.groups:
             name = directory.removesuffix(f"/{self._group}")
             for part in self._group.split("/"):
                 name = f"{name}/{part}"

@@ -7,7 +7,6 @@ import os
 import posixpath
 
 from jsched.isolation.cgroup import Home
-from jsched.isolation.cgroup_v2 import OWN_LEAF
 from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.conversion import quota_and_period, weight_to_bfq
 from jsched.isolation.draft import Draft
@@ -16,6 +15,10 @@ from jsched.limits import DISK_RATES, Limits
 from jsched.linux.disks import real_disks, scheduler
 
 CONTROLLERS = ("cpu", "memory", "io", "pids")
+
+# What the leaf for the processes of jsched itself has after the group's name: nobody may be in a
+# cgroup that has cgroups with controllers below.
+OWN = "-own"
 
 _RATES = dict(zip(DISK_RATES, ("rbps", "wbps", "riops", "wiops"), strict=True))
 
@@ -30,7 +33,7 @@ class HierarchyV2(Hierarchy):
     version = 2
 
     def __init__(self, mount_point: str, top: str, group: str) -> None:
-        super().__init__(Cgroupfs(mount_point.rstrip("/")), (Home("", group),))
+        super().__init__(Cgroupfs(mount_point.rstrip("/")), (Home("", group, group + OWN),))
         self._top = top
         self._group = group
         self._files: frozenset[str] = frozenset()
@@ -42,7 +45,7 @@ class HierarchyV2(Hierarchy):
         This process moves into the leaf if it is in a cgroup on the way: in such a one nobody may be.
         """
         way = self._way()
-        own_leaf = f"{self._group}/{OWN_LEAF}"
+        own_leaf = self._group + OWN
         for directory in (*way[1:], own_leaf):
             with contextlib.suppress(FileExistsError):
                 self.fs.make_directory(directory)
@@ -50,7 +53,12 @@ class HierarchyV2(Hierarchy):
             self.fs.write(f"{own_leaf}/cgroup.procs", "0")
         for directory in way:
             self._hand_down(directory)
-        self._files = frozenset(self.fs.names(own_leaf))
+        self._files = frozenset(self.fs.names(self._group))
+
+    def remove(self) -> None:
+        """Remove the group, and the leaf if nobody is in it."""
+        super().remove()
+        self._remove_if_unused(self._group + OWN)
 
     def draft(self, home: dict[str, str], limits: Limits, companions: int) -> Draft:
         """Return the writes for a job's directory."""
@@ -95,7 +103,7 @@ class HierarchyV2(Hierarchy):
 
     def _has(self, draft: Draft, limit: str, controller: str, file: str) -> bool:
         """Return whether there is such a file; if not, the limit is dropped."""
-        if file in self._files:
+        if file in self._files and controller not in self._missing:
             return True
         draft.drop(limit, controller, self._missing.get(controller, f"the kernel has no {file}"))
         return False
@@ -116,7 +124,7 @@ class HierarchyV2(Hierarchy):
                 draft.write(f"{directory}/memory.swap.max", swap)
         elif draft.applied.memory is not None and "memory.swap.max" in self._files:
             draft.write(f"{directory}/memory.swap.max", 0)
-        if "memory.oom.group" in self._files:
+        if "memory.oom.group" in self._files and "memory" not in self._missing:
             draft.write(f"{directory}/memory.oom.group", 1)
 
     def _disk(self, draft: Draft, directory: str) -> None:
@@ -133,7 +141,7 @@ class HierarchyV2(Hierarchy):
         if weight is None:
             return
         schedulers = {scheduler(disk) for disk in real_disks()}
-        if "bfq" in schedulers and "io.bfq.weight" in self._files:
+        if "bfq" in schedulers and "io.bfq.weight" in self._files and "io" not in self._missing:
             draft.write(f"{directory}/io.bfq.weight", weight_to_bfq(weight))
         elif self._has(draft, "disk_weight", "io", "io.weight"):
             if not self._cost_is_on():

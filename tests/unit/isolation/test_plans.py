@@ -41,13 +41,13 @@ def v1(root: Path, without: str = "") -> HierarchyV1:
 
 def v2(root: Path, without: str = "") -> HierarchyV2:
     """Return a hierarchy of version 2, without one of its files."""
-    for directory in (root, root / "group", root / "group/own"):
+    for directory in (root, root / "group", root / "group-own"):
         directory.mkdir(exist_ok=True)
         (directory / "cgroup.controllers").write_text("cpu io memory pids")
         (directory / "cgroup.subtree_control").write_text("cpu io memory pids")
     for file in FILES_V2:
         if file != without:
-            (root / "group/own" / file).write_text("")
+            (root / "group" / file).write_text("")
     hierarchy = HierarchyV2(str(root), "", "group")
     hierarchy.prepare()
     return hierarchy
