@@ -19,11 +19,14 @@ MIN_MEMORY = 8 * 1024 * 1024
 MIN_CPUS = 0.001
 MAX_CPUS = 8192.0
 MIN_WEIGHT, DEFAULT_WEIGHT, MAX_WEIGHT = 1, 100, 10_000
+# What version 1 of cgroups has in place of a CPU weight. Source: kernel/sched/sched.h, MIN_SHARES
+MIN_SHARES, DEFAULT_SHARES, MAX_SHARES = 2, 1024, 262_144
 # The largest number of processes that a kernel can have, proc_sys_kernel(5) pid_max.
 MAX_PIDS = 4_194_304
 # What protobuf, SQLite and the kernel can all hold.
 MAX_BYTES = 2**63 - 1
 _MAX_DEVICE = 4096
+_MAX_DISKS = 256
 
 _SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)([kmgt]?)(?:ib)?", re.ASCII | re.IGNORECASE)
 _BARE_UNIT = re.compile(r"[0-9.]+ib", re.ASCII | re.IGNORECASE)
@@ -82,6 +85,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "disk", tuple(self.disk))
+        if len(self.disk) > _MAX_DISKS:
+            raise InvalidArgument(f"{len(self.disk)} limits on disks are more than {_MAX_DISKS}", obj="disk")
         if self.cpus is not None and not (math.isfinite(self.cpus) and MIN_CPUS <= self.cpus <= MAX_CPUS):
             raise InvalidArgument(f"cpus is {self.cpus:g}, not from {MIN_CPUS} to {MAX_CPUS:.0f}", obj="cpus")
         _check_integer("cpu_weight", self.cpu_weight, MIN_WEIGHT, MAX_WEIGHT)
@@ -137,6 +142,15 @@ def parse_size(text: str, name: str = "size") -> int:
     whole, _, part = match[1].partition(".")
     factor = _FACTORS[match[2].lower()]
     return int(whole) * factor + (int(part) * factor // 10 ** len(part) if part else 0)
+
+
+def shares_to_weight(shares: int) -> int:
+    """Return the weight of CPU shares, 2 to 262,144: 1024 shares are 100, in proportion, at most 10,000.
+
+    Raises InvalidArgument for a number that is none of shares.
+    """
+    _check_integer("cpu_shares", shares, MIN_SHARES, MAX_SHARES)
+    return min(max(round(shares * DEFAULT_WEIGHT / DEFAULT_SHARES), MIN_WEIGHT), MAX_WEIGHT)
 
 
 def to_json(limits: Limits) -> dict[str, Any]:

@@ -5,12 +5,11 @@ Sources: Documentation/scheduler/sched-bwc.rst, admin-guide/cgroup-v1/, admin-gu
 
 from __future__ import annotations
 
-from jsched.limits import DEFAULT_WEIGHT, MAX_WEIGHT, MIN_WEIGHT
+from jsched.limits import DEFAULT_SHARES, DEFAULT_WEIGHT, MAX_SHARES, MAX_WEIGHT, MIN_SHARES
 
 _PERIOD = 100_000
 _LONGEST_PERIOD = 1_000_000
 _SHORTEST_QUOTA = 1_000
-_DEFAULT_SHARES, _MIN_SHARES, _MAX_SHARES = 1024, 2, 262_144
 _DEFAULT_BLKIO, _MIN_BLKIO, _MAX_BLKIO = 500, 10, 1000
 _MAX_BFQ = 1000
 
@@ -24,14 +23,9 @@ def quota_and_period(cpus: float) -> tuple[int, int]:
     return max(round(cpus * period), _SHORTEST_QUOTA), period
 
 
-def shares_to_weight(shares: int) -> int:
-    """Return the weight, 1 to 10,000, of CPU shares, 2 to 262,144: 1024 shares are 100, in proportion."""
-    return _clamp(round(shares * DEFAULT_WEIGHT / _DEFAULT_SHARES), MIN_WEIGHT, MAX_WEIGHT)
-
-
 def weight_to_shares(weight: int) -> int:
     """Return the CPU shares of a weight, in proportion."""
-    return _clamp(round(weight * _DEFAULT_SHARES / DEFAULT_WEIGHT), _MIN_SHARES, _MAX_SHARES)
+    return _clamp(round(weight * DEFAULT_SHARES / DEFAULT_WEIGHT), MIN_SHARES, MAX_SHARES)
 
 
 def weight_to_blkio(weight: int) -> int:

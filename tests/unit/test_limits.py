@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jsched.errors import InvalidArgument
-from jsched.limits import NO_LIMITS, DiskLimit, Limits, from_json, parse_size, to_json
+from jsched.limits import NO_LIMITS, DiskLimit, Limits, from_json, parse_size, shares_to_weight, to_json
 
 MIB = 1024 * 1024
 
@@ -114,3 +114,18 @@ def test_no_json(value: Any) -> None:
     """What is not the JSON of limits is refused."""
     with pytest.raises(InvalidArgument):
         from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("shares", "weight"), [(2, 1), (10, 1), (512, 50), (1024, 100), (2048, 200), (102_400, 10_000), (262_144, 10_000)]
+)
+def test_shares_to_weight(shares: int, weight: int) -> None:
+    """Twice the shares are twice the weight, as far as weights go."""
+    assert shares_to_weight(shares) == weight
+
+
+@pytest.mark.parametrize("shares", [0, 1, 262_145])
+def test_no_shares(shares: int) -> None:
+    """What the kernel would not take for shares is refused."""
+    with pytest.raises(InvalidArgument, match="cpu_shares"):
+        shares_to_weight(shares)

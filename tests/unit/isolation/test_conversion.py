@@ -6,11 +6,11 @@ import pytest
 
 from jsched.isolation.conversion import (
     quota_and_period,
-    shares_to_weight,
     weight_to_bfq,
     weight_to_blkio,
     weight_to_shares,
 )
+from jsched.limits import shares_to_weight
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,6 @@ from jsched.isolation.conversion import (
 def test_quota_and_period(cpus: float, quota: int, period: int) -> None:
     """The quota is never below the kernel's least; small shares of a CPU get a longer period instead."""
     assert quota_and_period(cpus) == (quota, period)
-
-
-@pytest.mark.parametrize(
-    ("shares", "weight"), [(2, 1), (10, 1), (512, 50), (1024, 100), (2048, 200), (102_400, 10_000), (262_144, 10_000)]
-)
-def test_shares_to_weight(shares: int, weight: int) -> None:
-    """Twice the shares are twice the weight, as far as weights go."""
-    assert shares_to_weight(shares) == weight
 
 
 @pytest.mark.parametrize(("weight", "shares"), [(1, 10), (50, 512), (100, 1024), (200, 2048), (10_000, 102_400)])
