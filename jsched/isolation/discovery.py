@@ -24,13 +24,23 @@ def discover(
     `name` is that of the server's group; it is made below the cgroup `parent`, by default the root
     of each hierarchy, and for an ordinary user on version 2 the cgroup that this process is in.
     """
+    hierarchy = look(name, parent, mountinfo=mountinfo, own=own)
     try:
-        hierarchy = _choose(name, parent, cgroup_mounts(mountinfo), own_cgroups(own))
         if isinstance(hierarchy, Hierarchy):
             hierarchy.prepare()
     except OSError as error:
         return NoHierarchy(f"{error.filename}: {error.strerror}")
     return hierarchy
+
+
+def look(
+    name: str, parent: str | None = None, *, mountinfo: Path = MOUNTINFO, own: Path = OWN_CGROUP
+) -> Hierarchy | NoHierarchy:
+    """Return what `discover` does, before anything is made there."""
+    try:
+        return _choose(name, parent, cgroup_mounts(mountinfo), own_cgroups(own))
+    except OSError as error:
+        return NoHierarchy(f"{error.filename}: {error.strerror}")
 
 
 def _choose(

@@ -67,6 +67,10 @@ class Hierarchy(ABC):
         """Make the groups, and see what can be limited in them; once, before anything is planned."""
 
     @abstractmethod
+    def controllers(self) -> frozenset[str]:
+        """Return the controllers that there are for a group, before it is made; `io` for blkio too."""
+
+    @abstractmethod
     def draft(self, home: dict[str, str], limits: Limits, companions: int) -> Draft:
         """Return what is to be written into a job's directories, by controller, for its limits."""
 

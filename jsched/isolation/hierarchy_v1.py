@@ -46,6 +46,10 @@ class HierarchyV1(Hierarchy):
                     self.fs.make_directory(name)
             self._files[controller] = frozenset(self.fs.names(directory))
 
+    def controllers(self) -> frozenset[str]:
+        """Return the controllers that are mounted; `io` for blkio too."""
+        return frozenset("io" if group.controller == "blkio" else group.controller for group in self.groups)
+
     def draft(self, home: dict[str, str], limits: Limits, companions: int) -> Draft:
         """Return the writes for a job's directories, by controller."""
         draft = Draft(limits)

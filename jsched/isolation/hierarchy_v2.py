@@ -60,6 +60,11 @@ class HierarchyV2(Hierarchy):
         super().remove()
         self._remove_if_unused(self._group + OWN)
 
+    def controllers(self) -> frozenset[str]:
+        """Return the controllers that come down to the top, where the group is to be."""
+        available = self.fs.read(posixpath.join(self._top, "cgroup.controllers")).split()
+        return frozenset(available) & frozenset(CONTROLLERS)
+
     def draft(self, home: dict[str, str], limits: Limits, companions: int) -> Draft:
         """Return the writes for a job's directory."""
         draft = Draft(limits)

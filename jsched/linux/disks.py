@@ -26,10 +26,10 @@ class Disk(NamedTuple):
 def real_disks(sysfs: Path = _SYSFS) -> list[Disk]:
     """Return every disk that has hardware, real or virtual, behind it: no loop devices, no compressed memory.
 
-    Raises OSError without sysfs.
+    None where sysfs is not mounted.
     """
     found = []
-    for entry in sorted((sysfs / "block").iterdir()):
+    for entry in sorted((sysfs / "block").glob("*")):
         if (entry / "device").exists() and (entry / "size").read_text("ascii").strip() != "0":
             found.append(_parse((entry / "dev").read_text("ascii").strip()))
     return found
