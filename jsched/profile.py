@@ -19,7 +19,7 @@ _DEFAULTS = Limits(
     disk=(DiskLimit(ALL_DISKS, read_bps=1_000_000_000, write_bps=100_000_000),),
 )
 _NUMBERS = ("cpus", "cpu_weight", "pids", "disk_weight")
-_KNOWN = (*_NUMBERS, "memory", "swap", "disk", "unenforceable", "parent")
+_KNOWN = (*_NUMBERS, "memory", "swap", "disk", "unenforceable", "enabled", "parent")
 _RATES = ", ".join(DISK_RATES)
 
 
@@ -27,12 +27,13 @@ _RATES = ", ".join(DISK_RATES)
 class Profile:
     """The limits of a job that asks for none, and what is done about one that the host can't apply.
 
-    `unenforceable` is "refuse" or "report"; `parent` is the cgroup that the server makes its own
-    below, None for the one that suits the machine.
+    `unenforceable` is "refuse" or "report"; without `enabled` there are no cgroups; `parent` is the
+    cgroup that the server makes its own below, None for the one that suits the machine.
     """
 
     default: Limits = _DEFAULTS
     unenforceable: str = REFUSE
+    enabled: bool = True
     parent: str | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +69,7 @@ def parse_profile(table: Mapping[str, Any]) -> Profile:
     return Profile(
         default=replace(_DEFAULTS, **changes),
         unenforceable=_text("unenforceable", table.get("unenforceable", REFUSE)),
+        enabled=_boolean("enabled", table.get("enabled", True)),
         parent=None if "parent" not in table else _text("parent", table["parent"]),
     )
 
@@ -109,6 +111,12 @@ def _number(name: str, value: Any) -> float:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidArgument(f"{name} is {value!r}, not a text", obj=name)
+    return value
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{name} is {value!r}, not true or false", obj=name)
     return value
 
 

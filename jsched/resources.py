@@ -28,7 +28,7 @@ class Resources:
     """
 
     def __init__(self, config: Config, hierarchy: Hierarchy | NoHierarchy | None = None) -> None:
-        self.hierarchy = hierarchy or discover(group_name(config.data_dir), config.limits.parent)
+        self.hierarchy = hierarchy or _hierarchy(config)
         self._report = config.limits.unenforceable == REPORT
         self.profile, changes = fit(config.limits.default, os.cpu_count() or 1, _machine_memory())
         for change in changes:
@@ -104,6 +104,12 @@ class Resources:
                 self.hierarchy.remove()
             except OSError as error:
                 _LOG.warning("the server's cgroup can't be removed: %s", error)
+
+
+def _hierarchy(config: Config) -> Hierarchy | NoHierarchy:
+    if not config.limits.enabled:
+        return NoHierarchy("the server's configuration has limits disabled")
+    return discover(group_name(config.data_dir), config.limits.parent)
 
 
 def _asks(limits: Limits, name: str) -> bool:

@@ -110,8 +110,8 @@ class Cgroup(ABC):
         """
         for file, value in self.plan.entering:
             self.fs.write(file, value)
-        self._enter()
         try:
+            self._enter()
             yield
         finally:
             self._leave()
@@ -202,7 +202,10 @@ class Cgroup(ABC):
 
 
 def from_plan(plan: CgroupPlan) -> Cgroup:
-    """Return the cgroup of a plan; nothing is made yet."""
+    """Return the cgroup of a plan; nothing is made yet.
+
+    Who forks imports cgroup_v1 and cgroup_v2 before, or each child has to do it anew.
+    """
     from jsched.isolation.cgroup_v1 import CgroupV1
     from jsched.isolation.cgroup_v2 import CgroupV2
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 from jsched.isolation.cgroup import Home
 from jsched.isolation.cgroupfs import Cgroupfs
@@ -34,17 +36,20 @@ class HierarchyV1(Hierarchy):
         groups = tuple(Home(name, f"{point}/{group}", point) for name, point in inner.items())
         super().__init__(Cgroupfs(root.rstrip("/")), groups)
         self._group = group
+        self._most_cpus = math.inf
         self._files: dict[str, frozenset[str]] = {}
 
     def prepare(self) -> None:
         """Make a group in each hierarchy, with those above it, and see which files the kernel has there."""
-        for controller, directory, _ in self.groups:
+        for controller, directory, above in self.groups:
             name = directory.removesuffix(f"/{self._group}")
             for part in self._group.split("/"):
                 name = f"{name}/{part}"
                 with contextlib.suppress(FileExistsError):
                     self.fs.make_directory(name)
             self._files[controller] = frozenset(self.fs.names(directory))
+            if controller == "cpu":
+                self._most_cpus = self._cpus_above(above)
 
     def controllers(self) -> frozenset[str]:
         """Return the controllers that are mounted; `io` for blkio too."""
@@ -71,11 +76,20 @@ class HierarchyV1(Hierarchy):
     def _cpu(self, draft: Draft, home: dict[str, str]) -> None:
         cpus, weight = draft.applied.cpus, draft.applied.cpu_weight
         if cpus is not None and self._has(draft, "cpus", "cpu", "cpu.cfs_quota_us"):
+            if cpus > self._most_cpus:
+                # The kernel refuses more than there is above, as in a container that is limited itself.
+                cpus = self._most_cpus
+                draft.applied = replace(draft.applied, cpus=cpus)
             quota, period = quota_and_period(cpus)
             draft.write(f"{home['cpu']}/cpu.cfs_period_us", period)
             draft.write(f"{home['cpu']}/cpu.cfs_quota_us", quota)
         if weight is not None and self._has(draft, "cpu_weight", "cpu", "cpu.shares"):
             draft.write(f"{home['cpu']}/cpu.shares", weight_to_shares(weight))
+
+    def _cpus_above(self, directory: str) -> float:
+        quota = int(self.fs.read_if_there(f"{directory}/cpu.cfs_quota_us") or -1)
+        period = int(self.fs.read_if_there(f"{directory}/cpu.cfs_period_us") or 0)
+        return quota / period if quota > 0 and period > 0 else math.inf
 
     def _memory(self, draft: Draft, home: dict[str, str]) -> None:
         memory, swap = draft.applied.memory, draft.applied.swap

@@ -43,6 +43,8 @@ def find_disk(device: str, sysfs: Path = _SYSFS) -> Disk:
     """
     if _NUMBER.fullmatch(device):
         return _whole(_parse(device), device, sysfs)
+    if not device.startswith("/"):
+        raise OSError(errno.ENOENT, "not an absolute path, nor MAJ:MIN", device)
     status = os.stat(device)
     if stat.S_ISCHR(status.st_mode):
         raise OSError(errno.ENOTBLK, os.strerror(errno.ENOTBLK), device)

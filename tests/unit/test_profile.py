@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,19 @@ def test_from_a_file(tmp_path: Path) -> None:
     assert (limits.unenforceable, limits.parent) == ("report", "/work")
 
 
+def test_the_manual() -> None:
+    """What the manual shows of the table is accepted, and what it says of the defaults is so."""
+    manual = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
+    shown = re.search(r"```toml\n(\[limits\].*?)```", manual, re.DOTALL)
+    assert shown is not None
+    profile = parse_profile(tomllib.loads(shown[1])["limits"])
+    told, default = profile.default, Profile().default
+    assert (told.cpus, told.memory, told.pids) == (default.cpus, default.memory, default.pids)
+    assert (told.disk[0].read_bps, told.disk[0].write_bps) == (default.disk[0].read_bps, default.disk[0].write_bps)
+    assert profile.enabled
+    assert profile.unenforceable == Profile().unenforceable
+
+
 def test_no_limits() -> None:
     """0 takes a default away."""
     table = {"cpus": 0, "memory": 0, "pids": 0, "disk": []}
@@ -61,6 +76,7 @@ def test_no_limits() -> None:
         ({"disk": [{"device": "all", "speed": 1}]}, "unknown key 'speed'"),
         ({"unenforceable": "ignore"}, "unenforceable is 'ignore'"),
         ({"unenforceable": 1}, "unenforceable is 1"),
+        ({"enabled": "no"}, "enabled is 'no'"),
         ({"parent": "/a/../b"}, "parent is '/a/../b'"),
     ],
 )

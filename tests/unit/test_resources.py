@@ -135,6 +135,14 @@ def test_two_servers(tmp_path: Path) -> None:
         assert not any(first.hierarchy.fs.has(group.directory) for group in groups)
 
 
+def test_disabled(tmp_path: Path) -> None:
+    """A server that is to have no cgroups makes none, and says why there are no limits."""
+    resources = Resources(configured(tmp_path, Profile(Limits(pids=5), enabled=False)))
+    planned = resources.plan("job", NO_LIMITS)
+    assert planned.cgroup is None
+    assert planned.unenforced[0].reason == "the server's configuration has limits disabled"
+
+
 def test_nothing_to_do_without_cgroups(tmp_path: Path) -> None:
     """Without cgroups there is nothing to tell, to end or to sweep."""
     resources = without(tmp_path, PIDS)

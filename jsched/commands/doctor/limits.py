@@ -19,6 +19,8 @@ _NO_LIMITS = "jobs run without limits, and those that ask for some are refused"
 
 def cgroups(config: Config, mountinfo: Path = MOUNTINFO, own: Path = OWN_CGROUP) -> Finding:
     """Which version of cgroups is used, and what can't be limited there."""
+    if not config.limits.enabled:
+        return ok("cgroups", f"disabled by the configuration; {_NO_LIMITS}")
     hierarchy = look(group_name(config.data_dir), config.limits.parent, mountinfo=mountinfo, own=own)
     if isinstance(hierarchy, NoHierarchy):
         return warn("cgroups", f"{hierarchy.reason}; {_NO_LIMITS}", "give the server a cgroup: docs/operations.md")

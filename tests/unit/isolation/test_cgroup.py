@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -17,7 +18,7 @@ import pytest
 from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan, plan_from_json
 from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import NO_LIMITS, Limits
-from tests.helpers.cgroups import Monitor, cgroups_of
+from tests.helpers.cgroups import ROOT, Monitor, cgroups_of
 from tests.helpers.wait import wait_until
 
 Start = Callable[..., tuple[Cgroup, Monitor]]
@@ -36,6 +37,23 @@ def test_born_inside(start: Start) -> None:
     assert job_id in names
     assert cgroup.processes() == [monitor.pid]
     assert not any(path.endswith(job_id) for path in cgroups_of(monitor.process.pid).values())
+
+
+def test_monitor_comes_back(hierarchy: Hierarchy) -> None:
+    """A monitor that can't enter every hierarchy is in none of them afterwards."""
+    plan = hierarchy.plan(str(uuid.uuid4()), NO_LIMITS).cgroup
+    assert plan is not None
+    code = (
+        "import json, sys\nfrom jsched.isolation.cgroup import from_plan, plan_from_json\n"
+        "cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))\ncgroup.make()\n"
+        "cgroup.fs.remove_directory(cgroup.directories[-1])\n"
+        "try:\n with cgroup.entered(): print('entered')\n"
+        "except FileNotFoundError: print(open('/proc/self/cgroup').read())"
+    )
+    command = [sys.executable, "-S", "-c", code, json.dumps(plan)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "entered" not in told
+    assert plan.homes[0].directory.rpartition("/")[2] not in told
 
 
 def test_gone_afterwards(start: Start, hierarchy: Hierarchy) -> None:

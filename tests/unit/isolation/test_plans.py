@@ -89,6 +89,17 @@ def test_v2(tmp_path: Path) -> None:
     }
 
 
+def test_no_more_cpus_than_above(tmp_path: Path) -> None:
+    """In a hierarchy whose top is limited a job gets no more than that, which version 1 would refuse."""
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("50000\n")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    hierarchy = v1(tmp_path)
+    assert hierarchy.plan("job", Limits(cpus=2)).applied == Limits(cpus=0.5)
+    assert hierarchy.plan("job", Limits(cpus=0.2)).applied == Limits(cpus=0.2)
+    assert writes(hierarchy, Limits(cpus=2))["cpu.cfs_quota_us"] == "50000"
+
+
 def test_memory_without_swap(tmp_path: Path) -> None:
     """A memory limit with no word about swap leaves no way out through swap."""
     (tmp_path / "one").mkdir()
