@@ -222,7 +222,9 @@ def _page(db: sqlite3.Connection, wanted: JobFilter, size: int, before: int | No
     held = 0
     for row in db.execute(query, (*values, size + 1)):
         # As JSON these are no smaller than they will be in an answer.
-        held += _ROW_BYTES + sum(len(row[column] or "") for column in ("argv", "env", "labels", "workdir"))
+        held += _ROW_BYTES + sum(
+            len(row[column] or "") for column in ("argv", "env", "labels", "workdir", "limits", "applied")
+        )
         if len(records) == size or (records and held > _PAGE_BYTES):
             return records, True
         records.append(to_record(row))

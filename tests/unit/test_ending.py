@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from jsched.ending import HOST_RESTARTED, LOST, from_record
+from jsched.isolation.cgroup import CgroupUsage
 from jsched.state import TRANSITIONS, Event, JobState
 from jsched.store.rows import from_nanoseconds, to_microseconds
 from jsched.supervisor import ending, stopping
@@ -50,6 +52,30 @@ def test_what_a_record_says(name: str) -> None:
     assert {column: told.changes[column] for column in OUTCOMES if column in told.changes} == outcome
     assert told.changes["ended_at"] == to_microseconds(from_nanoseconds(ENDED))
     assert (told.changes["cpu_user"], told.changes["cpu_system"], told.changes["max_rss"]) == (0.5, 0.25, 4096)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kills", "reason"),
+    [
+        ({"exit_code": None, "signal": 9}, 1, "out of memory"),
+        ({"exit_code": None, "signal": 9}, 0, "signal"),
+        ({"exit_code": None, "signal": 9}, None, "signal"),
+        ({"exit_code": None, "signal": 15}, 1, "signal"),
+        ({"exit_code": None, "signal": 9, "timed_out": True}, 1, "time limit"),
+        ({"exit_code": None, "signal": 9, "stopped": True}, 1, None),
+        ({"exit_code": 137}, 1, None),
+    ],
+)
+def test_out_of_memory(changes: dict[str, Any], kills: int | None, reason: str | None) -> None:
+    """A SIGKILL that the cgroup has counted is the kernel's, any other somebody's."""
+    assert from_record(BASE._replace(**changes), CgroupUsage(oom_kills=kills)).changes["reason"] == reason
+
+
+def test_usage_of_a_cgroup() -> None:
+    """What the cgroup has counted counts more than what was waited for, and what it has not is from there."""
+    changes = from_record(BASE, CgroupUsage(cpu_user=7.0, memory_peak=5, oom_kills=0)).changes
+    assert (changes["cpu_user"], changes["cpu_system"], changes["max_rss"]) == (7.0, 0.25, 4096)
+    assert json.loads(changes["usage"]) == {"memory_peak": 5, "oom_kills": 0}
 
 
 def test_who_stopped_it() -> None:

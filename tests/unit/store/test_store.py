@@ -20,10 +20,12 @@ from jsched.errors import (
     NotFound,
     ResourceExhausted,
 )
-from jsched.job import Exited, FailedStep, Job, JobFilter, JobSpec, Lost, Outcome, Signaled
+from jsched.job import Exited, FailedStep, Job, JobFilter, JobSpec, Lost, Outcome, Signaled, Usage
+from jsched.limits import DiskLimit, Limits, Unenforced
 from jsched.state import JobState
 from jsched.store import Store, connection
-from jsched.store.rows import outcome_columns
+from jsched.store.rows import limits_columns, outcome_columns, usage_columns
+from jsched.store.schema import MIGRATIONS
 
 BOOT = "11111111-1111-4111-8111-111111111111"
 
@@ -70,6 +72,7 @@ def test_a_job_comes_back_as_it_was(tmp_path: Path) -> None:
         workdir="/tmp",
         timeout=1.5,
         grace=0.25,
+        limits=Limits(memory=2**30, disk=(DiskLimit("all", read_bps=5),)),
     )
 
     async def insert(store: Store) -> None:
@@ -314,5 +317,55 @@ def test_a_lock_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         job = a_job()
         assert await store.insert(job, None, BOOT) == (job, True)
         assert (await store.page(JobFilter(), 10, "")).jobs == (job,)
+
+    run(tmp_path, body)
+
+
+def test_limits_and_usage_are_kept(tmp_path: Path) -> None:
+    """What a job was limited to, what it could not be limited to, and what it used come back as they were."""
+    usage = Usage(0.5, 0.25, 4096, 1.5, 2**30, 0, oom_kills=1)
+    applied, lacking = Limits(memory=2**30), (Unenforced("cpus", "cpu", "not mounted"),)
+
+    async def body(store: Store) -> None:
+        job = a_job()
+        await store.insert(job, None)
+        changes = limits_columns(applied, lacking)
+        running = await store.advance(job.id, JobState.PENDING, JobState.RUNNING, changes)
+        assert (running.applied, running.unenforced, running.usage) == (applied, lacking, None)
+        await store.advance(job.id, JobState.RUNNING, JobState.COMPLETED, {"exit_code": 0, **usage_columns(usage)})
+        ended = await store.resolve(job.id)
+        assert (ended.applied, ended.unenforced, ended.usage) == (applied, lacking, usage)
+
+    run(tmp_path, body)
+
+
+def test_other_limits_are_another_request(tmp_path: Path) -> None:
+    """The request id of a job does not find it for somebody who asks for other limits."""
+
+    async def body(store: Store) -> None:
+        await store.insert(a_job(limits=Limits(pids=5)), "once")
+        assert (await store.insert(a_job(limits=Limits(pids=5)), "once"))[1] is False
+        with pytest.raises(AlreadyExists):
+            await store.insert(a_job(limits=Limits(pids=6)), "once")
+
+    run(tmp_path, body)
+
+
+def test_jobs_of_the_first_schema(tmp_path: Path) -> None:
+    """A job that a server before limits has written is there with its usage, and with no limits."""
+    old = a_job()
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
+        db.executescript(MIGRATIONS[0] + "; PRAGMA user_version = 1;")
+        db.execute(
+            "INSERT INTO jobs (id, owner, argv, env, labels, grace, state, created_at, log_path, exit_code,"
+            " cpu_user, cpu_system, max_rss) VALUES (?, 'alice', '[\"true\"]', '{}', '{}', 10, 'completed', 0,"
+            " '/l', 0, 0.5, 0.25, 4096)",
+            (old.id,),
+        )
+
+    async def body(store: Store) -> None:
+        job = await store.resolve(old.id)
+        assert (job.spec.limits, job.applied, job.unenforced) == (Limits(), None, ())
+        assert job.usage == Usage(0.5, 0.25, 4096)
 
     run(tmp_path, body)
