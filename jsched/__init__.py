@@ -28,12 +28,14 @@ if TYPE_CHECKING:
         StopResult,
         Usage,
     )
+    from jsched.limits import DiskLimit, Limits, Unenforced
     from jsched.output.follower import Follower
     from jsched.state import JobState
 
 __all__ = [
     "Chunk",
     "Config",
+    "DiskLimit",
     "Engine",
     "Exited",
     "FailedStep",
@@ -44,20 +46,25 @@ __all__ = [
     "JobSpec",
     "JobState",
     "JschedError",
+    "Limits",
     "Lost",
     "Outcome",
     "Reason",
     "Signaled",
     "StopResult",
+    "Unenforced",
     "Usage",
 ]
 
 _HOMES = {
     "Config": "jsched.config",
+    "DiskLimit": "jsched.limits",
     "Engine": "jsched.engine",
     "Follower": "jsched.output.follower",
     "JobState": "jsched.state",
     "JschedError": "jsched.errors",
+    "Limits": "jsched.limits",
+    "Unenforced": "jsched.limits",
 }
 
 

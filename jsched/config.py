@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from jsched.errors import InvalidArgument
+from jsched.profile import Profile, parse_profile
 
 CONFIG_VARIABLE = "JSCHED_SERVER_CONFIG"
 SYSTEM_CONFIG = Path("/etc/jsched/jsched.toml")
@@ -20,7 +21,8 @@ class Config:
     """Everything that the engine and the server need to know.
 
     Paths are absolute. `log_group` is a group's name or number that log files get (None:
-    the server's own group). Times are seconds, sizes bytes.
+    the server's own group). Times are seconds, sizes bytes. `limits` says what jobs get that ask for
+    nothing.
     """
 
     data_dir: Path
@@ -33,6 +35,7 @@ class Config:
     max_streams_per_connection: int = 2048
     handshake_timeout: float = 10.0
     drain_timeout: float = 10.0
+    limits: Profile = field(default_factory=Profile)
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "log_dir", "certs_dir"):
@@ -129,7 +132,10 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "max_streams_per_connection": int,
     "handshake_timeout": float,
     "drain_timeout": float,
+    "limits": parse_profile,
 }
+# What no variable can say.
+_TABLES = frozenset({"limits"})
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -154,7 +160,9 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     variables = {
-        f"JSCHED_{name.removesuffix('_dir').upper() if name == 'certs_dir' else name.upper()}": name for name in _KINDS
+        f"JSCHED_{name.removesuffix('_dir').upper() if name == 'certs_dir' else name.upper()}": name
+        for name in _KINDS
+        if name not in _TABLES
     }
     return {
         name: _convert(f"variable {variable}", name, environ[variable])
@@ -166,6 +174,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _convert(where: str, name: str, value: Any) -> Any:
     try:
         return _KINDS[name](value)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}: {error.message}", obj=error.obj, hint=error.hint) from None
     except (TypeError, ValueError):
         raise InvalidArgument(f"{where} is {value!r}, not a {_KINDS[name].__name__}", obj=name) from None
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jsched.isolation.cgroup import CgroupUsage
 from jsched.job import Exited, FailedStep, Outcome, Reason, Signaled, Usage
 from jsched.state import Event
 from jsched.store.rows import from_nanoseconds, outcome_columns, to_microseconds, usage_columns
@@ -25,15 +27,15 @@ LOST = Ending(Event.LOST)
 HOST_RESTARTED = Ending(Event.KILLED, {"reason": Reason.HOST_RESTART.value})
 
 
-def from_record(record: ExitRecord) -> Ending:
-    """Return the ending that a monitor has recorded."""
-    event, reason = _event(record)
+def from_record(record: ExitRecord, used: CgroupUsage | None = None) -> Ending:
+    """Return the ending that a monitor has recorded, with what the job's cgroup had counted, if it had one."""
+    event, reason = _event(record, used)
     changes: dict[str, Any] = {
         "ended_at": to_microseconds(from_nanoseconds(record.ended_at_ns)),
         "reason": None if reason is None else reason.value,
         "forced": int(record.forced),
         **outcome_columns(_outcome(record)),
-        **usage_columns(Usage(record.cpu_user, record.cpu_system, record.max_rss)),
+        **usage_columns(_usage(record, used)),
     }
     if record.started_at_ns is not None:
         changes["started_at"] = to_microseconds(from_nanoseconds(record.started_at_ns))
@@ -42,7 +44,7 @@ def from_record(record: ExitRecord) -> Ending:
     return Ending(event, changes)
 
 
-def _event(record: ExitRecord) -> tuple[Event, Reason | None]:
+def _event(record: ExitRecord, used: CgroupUsage | None) -> tuple[Event, Reason | None]:
     if record.failed_step is not None:
         return Event.START_FAILED, None
     if record.timed_out:
@@ -50,8 +52,20 @@ def _event(record: ExitRecord) -> tuple[Event, Reason | None]:
     if record.stopped:
         return Event.ENDED_BY_STOP, None
     if record.signal is not None:
-        return Event.KILLED, Reason.SIGNAL
+        return Event.KILLED, _reason(record.signal, used)
     return Event.ENDED_BY_ITSELF, None
+
+
+def _reason(number: int, used: CgroupUsage | None) -> Reason:
+    # The kernel's out-of-memory killer sends SIGKILL, as anybody may; only the counter tells them apart.
+    out_of_memory = number == signal.SIGKILL and used is not None and used.oom_kills
+    return Reason.OUT_OF_MEMORY if out_of_memory else Reason.SIGNAL
+
+
+def _usage(record: ExitRecord, used: CgroupUsage | None) -> Usage:
+    # A cgroup counts also those that nobody has waited for; getrusage(2) does not.
+    known = {name: value for name, value in (used._asdict() if used else {}).items() if value is not None}
+    return Usage(**{"cpu_user": record.cpu_user, "cpu_system": record.cpu_system, "max_rss": record.max_rss, **known})
 
 
 def _outcome(record: ExitRecord) -> Outcome | None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from jsched.errors import InvalidArgument
+from jsched.limits import NO_LIMITS, Limits, Unenforced
 from jsched.state import JobState
 
 DEFAULT_GRACE = 10.0
@@ -32,7 +33,8 @@ class JobSpec:
 
     `argv` is an argument vector, never a shell line. `timeout` and `grace` are seconds;
     no timeout means no time limit. `workdir` is an absolute path, or None for the home
-    directory of the job's user. Raises InvalidArgument naming the field.
+    directory of the job's user. What `limits` leaves open is the server's to say. Raises
+    InvalidArgument naming the field.
     """
 
     argv: Sequence[str]
@@ -42,6 +44,7 @@ class JobSpec:
     labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     timeout: float | None = None
     grace: float = DEFAULT_GRACE
+    limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
         if isinstance(self.argv, str):
@@ -111,11 +114,27 @@ class Reason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a job used: CPU in seconds, the largest resident set of one process in bytes."""
+    """What a job used, None for what is not known.
 
-    cpu_user: float
-    cpu_system: float
-    max_rss: int
+    Times are seconds, `throttled` being how long its CPUs were held back by their limit. Sizes are
+    bytes: `max_rss` the largest resident set of one process, known once the job has ended;
+    `memory_peak` and `memory_current` all its memory together, page cache included. What comes after
+    `max_rss` is known of a job that has a cgroup. `oom_kills` counts those of its processes that the
+    kernel has killed for want of memory.
+    """
+
+    cpu_user: float | None = None
+    cpu_system: float | None = None
+    max_rss: int | None = None
+    throttled: float | None = None
+    memory_peak: int | None = None
+    memory_current: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    read_operations: int | None = None
+    written_operations: int | None = None
+    pids_peak: int | None = None
+    oom_kills: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +142,9 @@ class Job:
     """A job as it was at one moment.
 
     Times are aware datetimes in UTC. `forced` says whether SIGKILL was needed to end it;
-    `stopped_by` who asked for the stop; `pid` the command's process id on the host.
+    `stopped_by` who asked for the stop; `pid` the command's process id on the host. `applied` are
+    the limits that it really has, None before that is known, and `unenforced` those that it should
+    have and has not.
     """
 
     id: str
@@ -140,6 +161,8 @@ class Job:
     stopped_by: str | None = None
     pid: int | None = None
     usage: Usage | None = None
+    applied: Limits | None = None
+    unenforced: tuple[Unenforced, ...] = ()
 
     @property
     def duration(self) -> timedelta | None:

@@ -49,7 +49,7 @@ class Lifecycle:
         self._supervisor = supervisor
         self._live: dict[str, LiveJob] = {}
         self._tasks = Tasks()
-        self._settler = Settler(config, store, self._live, self._tasks, ended)
+        self._settler = Settler(config, store, self._live, self._tasks, supervisor.release, ended)
         self.exit_record_arrived = self._settler.exit_record_arrived
 
     def live(self, job_id: str) -> LiveJob | None:
@@ -134,7 +134,7 @@ class Lifecycle:
             # Known before it is started: its end may come before the answer to its start.
             self._live[job_id] = live
             try:
-                known, new = await self._store.insert(job, request_id)
+                known, new = await self._store.insert(job, request_id, process.boot_id())
             except JschedError as error:
                 del self._live[job_id]
                 live.fail(error)
@@ -195,6 +195,7 @@ class Lifecycle:
             "monitor_pid": run.monitor_pid,
             "monitor_start": run.monitor_start,
             "pid": run.pid,
+            "pid_start": run.pid_start,
         }
         job = await insist(live.id, lambda: self._store.advance(live.id, live.stored, after, changes))
         live.stored = after

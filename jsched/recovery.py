@@ -48,6 +48,9 @@ def survey(config: Config, job: JobRecord) -> Finding:
     if exit_record is not None:
         return from_record(exit_record)
     run = _stored_run(job) or record.read_run(config.runs_dir, job_id)
+    if run is None and job.boot_id not in (None, process.boot_id()):
+        # Its start may have been acknowledged: the row is on the disk sooner than what came after it.
+        return HOST_RESTARTED
     if run is None:
         if record.claim_run(config.runs_dir, job_id):
             return _unwatched(config, job_id)
@@ -58,7 +61,7 @@ def survey(config: Config, job: JobRecord) -> Finding:
     if pidfd is not None:
         return StillRunning(run, pidfd)
     exit_record = record.read_exit(config.exits_dir, job_id)
-    return from_record(exit_record) if exit_record is not None else lost(job_id, run.monitor_start)
+    return from_record(exit_record) if exit_record is not None else lost(job_id, run)
 
 
 def _open_monitor(run: RunRecord) -> int | None:
@@ -68,12 +71,9 @@ def _open_monitor(run: RunRecord) -> int | None:
     return process.open_process(run.monitor_pid, run.monitor_start)
 
 
-def lost(job_id: str, monitor_start: int) -> Ending:
-    """Return the ending of a job whose monitor left no record, after killing what is left of it; blocking.
-
-    `monitor_start` is in clock ticks since the boot.
-    """
-    killed = orphans.kill_orphans(job_id, monitor_start)
+def lost(job_id: str, run: RunRecord | None) -> Ending:
+    """Return the ending of a job whose monitor left no exit record, after killing what is left of it; blocking."""
+    killed = orphans.kill_orphans(job_id, run)
     _LOG.warning("job %s: its monitor is gone and left no record; %d processes killed", job_id, killed)
     return LOST
 
@@ -108,7 +108,7 @@ def _unwatched(config: Config, job_id: str) -> Finding:
     if record.read_claim(config.runs_dir, job_id) is not None:
         return NeverStarted()
     # A monitor had taken it, and what it wrote is damaged: it may have run.
-    return lost(job_id, 0)
+    return lost(job_id, None)
 
 
 def _claimed_in(boot: str, path: Path) -> bool:
@@ -132,6 +132,7 @@ def _stored_run(job: JobRecord) -> RunRecord | None:
         boot_id=job.boot_id or "",
         monitor_pid=job.monitor_pid,
         monitor_start=job.monitor_start or 0,
-        pid=job.job.pid or 0,
+        pid=job.job.pid,
+        pid_start=job.pid_start,
         started_at_ns=started * 1000,
     )

@@ -19,15 +19,26 @@ _LOG = logging.getLogger(__name__)
 
 
 class Settler:
-    """Settles the jobs in `live`; `ended` is called with a job's id once its end is written down."""
+    """Settles the jobs in `live`.
+
+    `release` is called with a job's id once its monitor has nothing more to do for it, `ended`
+    once its end is written down.
+    """
 
     def __init__(
-        self, config: Config, store: Store, live: dict[str, LiveJob], tasks: Tasks, ended: Callable[[str], None]
+        self,
+        config: Config,
+        store: Store,
+        live: dict[str, LiveJob],
+        tasks: Tasks,
+        release: Callable[[str], None],
+        ended: Callable[[str], None],
     ) -> None:
         self._config = config
         self._store = store
         self._live = live
         self._tasks = tasks
+        self._release = release
         self._ended = ended
 
     def exit_record_arrived(self, name: str | None) -> None:
@@ -71,7 +82,7 @@ class Settler:
                 await self.end(live, from_record(exit_record))
                 return
             if gone:
-                ending = await insist(job_id, lambda: asyncio.to_thread(recovery.lost, job_id, run.monitor_start))
+                ending = await insist(job_id, lambda: asyncio.to_thread(recovery.lost, job_id, run))
                 await self.end(live, ending)
                 return
             if not live.monitor_gone:
@@ -83,7 +94,9 @@ class Settler:
         live.settling = True
         after = advance(live.stored, ending.event)
         job = await insist(live.id, lambda: self._store.advance(live.id, live.stored, after, ending.changes))
+        # Not before: a stop of this job that came later would end the monitor's next one.
         live.unwatch()
+        self._release(live.id)
         del self._live[live.id]
         self._ended(live.id)
         for future in (live.started, live.ended):

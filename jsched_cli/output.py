@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jsched.errors import ResourceExhausted
 from jsched.job import Exited, FailedStep, Job, Lost, Outcome, Reason, Signaled
 from jsched.state import JobState
+from jsched_cli.limits import limits_json, limits_rows, usage_rows
 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-_MEBIBYTE = 1024 * 1024
 
 
 def say(text: str) -> None:
@@ -85,8 +86,10 @@ def as_json(job: Job) -> dict[str, Any]:
         "reason": job.reason.value.replace(" ", "_") if job.reason else None,
         "forced": job.forced,
         "stopped_by": job.stopped_by,
-        "usage": job.usage
-        and {"cpu_user": job.usage.cpu_user, "cpu_system": job.usage.cpu_system, "max_rss": job.usage.max_rss},
+        "limits": limits_json(spec.limits),
+        "applied_limits": limits_json(job.applied),
+        "unenforced_limits": [asdict(one) for one in job.unenforced],
+        "usage": job.usage and asdict(job.usage),
     }
 
 
@@ -143,10 +146,9 @@ def details(job: Job, now: datetime) -> str:
         ("time limit", spec.timeout and short_duration(timedelta(seconds=spec.timeout))),
         ("pid", None if job.state.ended else job.pid),
         ("log", job.log_path),
+        *limits_rows(job),
+        *usage_rows(job.usage),
     ]
-    if job.usage:
-        rows.append(("cpu", f"{job.usage.cpu_user:.2f} s user, {job.usage.cpu_system:.2f} s system"))
-        rows.append(("memory", f"{job.usage.max_rss / _MEBIBYTE:.1f} MiB at most, in its largest process"))
     return "".join(f"{name + ':':<13}{visible(str(value))}\n" for name, value in rows if value)
 
 

@@ -9,6 +9,7 @@ from jsched.commandline import Parser, UsageError
 from jsched.errors import InvalidArgument
 from jsched.job import DEFAULT_GRACE, JobSpec
 from jsched_cli.flags import duration, pairs
+from jsched_cli.limits import add_limits, limits
 
 
 def add_spec(parser: Parser) -> None:
@@ -34,6 +35,7 @@ def add_spec(parser: Parser) -> None:
     parser.add_argument(
         "--request-id", metavar="TEXT", help="any unique text: the same again gives the same job, not a second one"
     )
+    add_limits(parser)
     parser.add_command("command", "COMMAND [ARG...]")
 
 
@@ -48,6 +50,7 @@ def spec(args: argparse.Namespace) -> JobSpec:
             labels=pairs("--label", args.label),
             timeout=args.timeout,
             grace=args.grace,
+            limits=limits(args),
         )
     except InvalidArgument as error:
         raise UsageError(str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,11 +20,15 @@ from jsched.job import (
     StopResult,
     Usage,
 )
+from jsched.limits import DISK_RATES, DiskLimit, Limits, Unenforced
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
 
 STATES = {pb.JobState.Value(f"JOB_STATE_{state.name}"): state for state in JobState}
 REASONS = {pb.TerminationReason.Value(f"TERMINATION_REASON_{reason.name}"): reason for reason in Reason}
+
+_TIMES = ("cpu_user", "cpu_system", "throttled")
+_NUMBERS = tuple(field.name for field in fields(Usage) if field.name not in _TIMES)
 
 
 def job(message: pb.Job) -> Job:
@@ -48,6 +53,8 @@ def job(message: pb.Job) -> Job:
             pid=message.pid or None,
             log_path=message.log_path,
             usage=_usage(message.usage) if message.HasField("usage") else None,
+            applied=_limits(message.applied_limits) if message.HasField("applied_limits") else None,
+            unenforced=tuple(Unenforced(one.limit, one.controller, one.reason) for one in message.unenforced_limits),
         )
     except (KeyError, ValueError, OverflowError, InvalidArgument) as error:
         raise Internal(
@@ -76,6 +83,7 @@ def _spec(message: pb.Job) -> JobSpec:
         labels=dict(message.labels),
         timeout=_seconds(message.timeout) if message.HasField("timeout") else None,
         grace=_seconds(message.grace),
+        limits=_limits(message.limits),
     )
 
 
@@ -93,7 +101,27 @@ def _outcome(message: pb.Job) -> Outcome | None:
 
 
 def _usage(message: pb.Usage) -> Usage:
-    return Usage(_seconds(message.cpu_user), _seconds(message.cpu_system), message.max_rss)
+    known: dict[str, Any] = {
+        name: getattr(message, name) if name in _NUMBERS else _seconds(getattr(message, name))
+        for name in (*_TIMES, *_NUMBERS)
+        if message.HasField(name)
+    }
+    return Usage(**known)
+
+
+def _limits(message: pb.Limits) -> Limits:
+    disk = (
+        DiskLimit(limit.device, **{rate: getattr(limit, rate) or None for rate in DISK_RATES}) for limit in message.disk
+    )
+    return Limits(
+        cpus=message.cpus or None,
+        cpu_weight=message.cpu_weight or None,
+        memory=message.memory or None,
+        swap=message.swap if message.HasField("swap") else None,
+        pids=message.pids or None,
+        disk_weight=message.disk_weight or None,
+        disk=tuple(disk),
+    )
 
 
 def _time(message: Any) -> datetime:

@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from jsched.errors import InvalidArgument
 from jsched.job import JobFilter, JobSpec, check_seconds
+from jsched.limits import NO_LIMITS, Limits
 from jsched.v1 import jobs_pb2 as pb
 
 _MAX_OFFSET = 2**64 - 1
@@ -24,6 +25,7 @@ def start(spec: JobSpec, request_id: str | None) -> pb.StartJobRequest:
         timeout=None if spec.timeout is None else duration(spec.timeout),
         grace=duration(spec.grace),
         # 128 random bits, as in a UUIDv4; the uuid module would cost a twentieth of a command's start.
+        limits=limits(spec.limits),
         request_id=request_id or os.urandom(16).hex(),
     )
 
@@ -75,6 +77,22 @@ def duration(seconds: float) -> Duration:
     """Return seconds as a Duration, rounded to nanoseconds."""
     whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
     return Duration(seconds=whole, nanos=nanos)
+
+
+def limits(asked: Limits) -> pb.Limits | None:
+    """Return limits as a message, None for no limits."""
+    if asked == NO_LIMITS:
+        return None
+    disk = [pb.DiskLimit(device=limit.device, **limit.rates) for limit in asked.disk]
+    return pb.Limits(
+        cpus=asked.cpus or 0,
+        cpu_weight=asked.cpu_weight or 0,
+        memory=asked.memory or 0,
+        swap=asked.swap,
+        pids=asked.pids or 0,
+        disk_weight=asked.disk_weight or 0,
+        disk=disk,
+    )
 
 
 def _ref(ref: str) -> str:

@@ -19,6 +19,7 @@ from typing import NoReturn
 from jsched.isolation import order, plan, surroundings
 from jsched.isolation.reports import ENDED, FAILED, STARTED, encode
 from jsched.isolation.site import Site
+from jsched.linux.spawn import Spawner
 
 EXIT_STATUS = 127
 
@@ -35,8 +36,9 @@ FORWARDED = frozenset(
         signal.SIGWINCH,
     }
 )
-# The C library keeps 32 and 33 for itself.
-_DEFAULTED = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
+# What monitors and Python ignore.
+_SPAWNER = Spawner((signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ))
+_STDIO = (0, 1, 2)
 _NOT_IT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -62,7 +64,7 @@ def run(site: Site) -> NoReturn:
         command = _start(site)
         name = "init"
         os.write(site.reports, encode(STARTED))
-        for fd in range(3):
+        for fd in _STDIO:
             os.close(fd)
         status = _wait(command)
         os.write(site.reports, encode(ENDED, status))
@@ -83,11 +85,11 @@ def _start(site: Site) -> int:
     """Start the command in a session of its own, with every signal at its default and none blocked."""
     asked = site.known_command()
     argv = [os.fsencode(argument) for argument in asked.argv]
-    env = {os.fsencode(name): os.fsencode(value) for name, value in asked.env.items()}
+    env = [os.fsencode(f"{name}={value}") for name, value in asked.env.items()]
     missing: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     for path in _candidates(asked.argv[0], asked.env.get("PATH", _DEFAULT_PATH)):
         try:
-            return os.posix_spawn(path, argv, env, setsid=True, setsigmask=(), setsigdef=_DEFAULTED)
+            return _SPAWNER.spawn(os.fsencode(path), argv, env, _STDIO)
         except OSError as error:
             if error.errno not in _NOT_IT:
                 raise

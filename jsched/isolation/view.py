@@ -33,9 +33,10 @@ _MASKED = (
     "timer_list",
 )
 
-# No core dumps, that might land elsewhere; files and locked memory as a login has them.
+# No core dumps: 1 byte holds none, and unlike 0 it also keeps the kernel from handing one to a program of the
+# host's, core(5) and the kernel's fs/coredump.c. Files and locked memory as a login has them.
 DEFAULT_LIMITS = (
-    ResourceLimit(resource.RLIMIT_CORE, 0, 0),
+    ResourceLimit(resource.RLIMIT_CORE, 1, 1),
     ResourceLimit(resource.RLIMIT_NOFILE, 1024, 1024),
     ResourceLimit(resource.RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024),
 )

@@ -33,6 +33,7 @@ from jsched.server.interceptors import Gate
 from jsched.server.service import SERVICE, JobService
 
 _LOG = logging.getLogger(__name__)
+_LAST_SECONDS = 1.0
 
 
 async def serve(config: Config, certs_dir: Path) -> None:
@@ -55,7 +56,7 @@ async def serve(config: Config, certs_dir: Path) -> None:
         )
         port = _bind(server, config.listen, certs_dir)
         await server.start()
-        stack.push_async_callback(server.stop, None)
+        stack.push_async_callback(_stop, server, 0.0)
         host, _ = split_address(config.listen)
         await asyncio.to_thread(tls.probe, host, port)
         # What lives now lives as long as the server: no collection needs to look at it again.
@@ -108,7 +109,18 @@ async def _drain(
     _notify("STOPPING=1")
     await _report(answers, health_pb2.HealthCheckResponse.NOT_SERVING)
     engine.drain()
-    await server.stop(config.drain_timeout)
+    await _stop(server, config.drain_timeout)
+
+
+async def _stop(server: grpc.aio.Server, grace: float) -> None:
+    """Stop serving; calls may go on for `grace` seconds.
+
+    gRPC waits up to 20 seconds for a client that does not answer its last ping: nobody else has to.
+    """
+    stopping = asyncio.ensure_future(server.stop(grace))
+    await asyncio.wait((stopping,), timeout=grace + _LAST_SECONDS)
+    if not stopping.done():
+        _LOG.warning("a connection does not end; it is left to the kernel")
 
 
 async def _report(answers: health.HealthServicer, status: int) -> None:

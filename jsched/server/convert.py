@@ -23,6 +23,7 @@ from jsched.job import (
     Signaled,
     StopResult,
 )
+from jsched.server.convert_limits import from_limits, from_unenforced, from_usage, to_duration, to_limits
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
 
@@ -66,6 +67,7 @@ def to_spec(request: pb.StartJobRequest) -> JobSpec:
         labels=dict(request.labels),
         timeout=_seconds(request, "timeout"),
         grace=_or_default(_seconds(request, "grace"), DEFAULT_GRACE),
+        limits=to_limits(request.limits),
     )
 
 
@@ -100,20 +102,16 @@ def from_job(job: Job) -> pb.Job:
         pid=job.pid or 0,
         log_path=job.log_path,
         workdir=job.spec.workdir or "",
-        timeout=_duration(job.spec.timeout),
-        grace=_duration(job.spec.grace),
+        timeout=to_duration(job.spec.timeout),
+        grace=to_duration(job.spec.grace),
         env_names=sorted(job.spec.env),
+        limits=from_limits(job.spec.limits),
+        applied_limits=None if job.applied is None else from_limits(job.applied),
+        unenforced_limits=[from_unenforced(one) for one in job.unenforced],
+        usage=None if job.usage is None else from_usage(job.usage),
     )
     if job.reason is not None:
         message.reason = _REASONS[job.reason]
-    if job.usage is not None:
-        message.usage.CopyFrom(
-            pb.Usage(
-                cpu_user=_duration(job.usage.cpu_user),
-                cpu_system=_duration(job.usage.cpu_system),
-                max_rss=job.usage.max_rss,
-            )
-        )
     _set_outcome(message, job)
     return message
 
@@ -179,14 +177,6 @@ def _timestamp(moment: datetime | None) -> Timestamp | None:
         return None
     seconds, microseconds = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)
     return Timestamp(seconds=seconds, nanos=microseconds * 1000)
-
-
-def _duration(seconds: float | None) -> Duration | None:
-    if seconds is None:
-        return None
-    # Not negative, so seconds and nanos have one sign, as they must.
-    whole, microseconds = divmod(round(seconds * 1_000_000), 1_000_000)
-    return Duration(seconds=whole, nanos=microseconds * 1000)
 
 
 def _seconds(request: pb.StartJobRequest | pb.StopJobRequest, field: str) -> float | None:

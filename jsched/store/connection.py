@@ -1,8 +1,7 @@
 """Two SQLite connections on threads of their own: one writes, one reads; the event loop waits for neither.
 
-WAL with synchronous=FULL: a write that was awaited survives a power cut, unless it was asked
-for without: then it survives the end of this process, and the next that is asked for with
-syncs it too. Writes that are waiting at the same time share one transaction, and so one fsync.
+WAL: a write that was awaited survives the end of this process at least; see Sync for a power
+cut. Writes that are waiting at the same time share one transaction, and so one fsync.
 Source: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
@@ -10,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -32,10 +33,18 @@ _LOCKED_SECONDS = 10.0
 _PRIMARY = 0xFF
 
 
+class Sync(enum.Enum):
+    """When a write is brought to the disk."""
+
+    FIRST = "before its result is returned"
+    SOON = "right after that, and before the result of any later write is returned"
+    NEXT = "with the next one that is"
+
+
 @dataclass(frozen=True, slots=True)
 class _Write:
     work: Callable[[sqlite3.Connection], Any]
-    synced: bool
+    sync: Sync
     result: asyncio.Future[Any]
 
 
@@ -51,13 +60,15 @@ class Connections:
         self._broken = broken
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._failure: JschedError | None = None
-        self._synced = True
+        self._full = True
         self._reader_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
 
     async def open(self) -> None:
         """Open the file, make or migrate its schema; raises FailedPrecondition if it is no database of ours."""
         self._loop = asyncio.get_running_loop()
         self._writer = await asyncio.to_thread(self._prepare)
+        # SQLite keeps no locks on this file, which closing a second descriptor would drop.
+        self._wal = await asyncio.to_thread(os.open, f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         self._reader = await self._loop.run_in_executor(self._reader_thread, self._connect)
         self._writer_thread = threading.Thread(target=self._serve_writes, name="store-writer", daemon=True)
         self._writer_thread.start()
@@ -68,15 +79,16 @@ class Connections:
         await asyncio.to_thread(self._writer_thread.join)
         await self._loop.run_in_executor(self._reader_thread, self._reader.close)
         self._reader_thread.shutdown(wait=False)
+        os.close(self._wal)
         self._writer.close()
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
-        """Run `work` in a transaction and return its result once that is on the disk, or just written if not `synced`.
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, sync: Sync = Sync.FIRST) -> T:
+        """Run `work` in a transaction and return its result once that is written, and on the disk as `sync` says.
 
         What `work` raises undoes its own changes alone. Raises ResourceExhausted if the
         disk is full or the file locked, Internal if the database has failed.
         """
-        write = _Write(work, synced, self._loop.create_future())
+        write = _Write(work, sync, self._loop.create_future())
         self._queue.put(write)
         # A caller that goes away must not take back what is already being written.
         result: T = await asyncio.shield(write.result)
@@ -107,6 +119,8 @@ class Connections:
             settled = self._commit(batch)
             with contextlib.suppress(RuntimeError):  # the loop was closed before the last write was done
                 self._loop.call_soon_threadsafe(_settle, settled)
+            if not self._full and any(write.sync is Sync.SOON for write in batch):
+                self._sync_wal()
             if last:
                 return
 
@@ -124,7 +138,7 @@ class Connections:
         if self._failure is not None:
             return [(write, None, self._failure) for write in batch]
         try:
-            self._sync(any(write.synced for write in batch))
+            self._set_full(any(write.sync is Sync.FIRST for write in batch))
             self._writer.execute("BEGIN IMMEDIATE")
             settled = [self._run(write) for write in batch]
             self._writer.execute("COMMIT")
@@ -133,10 +147,16 @@ class Connections:
             return [(write, None, failure) for write in batch]
         return settled
 
-    def _sync(self, synced: bool) -> None:
-        if synced is not self._synced:
-            self._writer.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
-            self._synced = synced
+    def _set_full(self, full: bool) -> None:
+        if full is not self._full:
+            self._writer.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+            self._full = full
+
+    def _sync_wal(self) -> None:
+        try:
+            os.fsync(self._wal)
+        except OSError as error:
+            self._fail(Internal(f"database {self._path}: {error.strerror}", obj=str(self._path)))
 
     def _run(self, write: _Write) -> tuple[_Write, Any, Exception | None]:
         self._writer.execute("SAVEPOINT one")
@@ -163,7 +183,9 @@ class Connections:
                 obj=str(self._path),
                 hint="end whatever has it open besides the server",
             )
-        failure = Internal(f"database {self._path}: {error}", obj=str(self._path))
+        return self._fail(Internal(f"database {self._path}: {error}", obj=str(self._path)))
+
+    def _fail(self, failure: JschedError) -> JschedError:
         self._failure = failure
         _LOG.critical("%s; nothing more will be written", failure)
         self._loop.call_soon_threadsafe(self._broken, failure)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jsched.job import Exited, FailedStep, Job, JobSpec, Lost, Outcome, Reason, Signaled, Usage
+from jsched.limits import NO_LIMITS, Limits, Unenforced, from_json, to_json
 from jsched.state import JobState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_OWN_COLUMNS = ("cpu_user", "cpu_system", "max_rss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class JobRecord:
     boot_id: str | None
     monitor_pid: int | None
     monitor_start: int | None
+    pid_start: int | None
 
 
 def to_microseconds(moment: datetime | None) -> int | None:
@@ -47,7 +50,14 @@ def spec_columns(spec: JobSpec) -> dict[str, Any]:
         "labels": json.dumps(dict(spec.labels), sort_keys=True),
         "timeout": spec.timeout,
         "grace": float(spec.grace),
+        "limits": json.dumps(to_json(spec.limits), sort_keys=True),
     }
+
+
+def limits_columns(applied: Limits, unenforced: Sequence[Unenforced]) -> dict[str, Any]:
+    """Return the columns that say which limits a job really has, and which it lacks."""
+    lacking = [[one.limit, one.controller, one.reason] for one in unenforced]
+    return {"applied": json.dumps(to_json(applied)), "unenforced": json.dumps(lacking)}
 
 
 def outcome_columns(outcome: Outcome | None) -> dict[str, Any]:
@@ -67,7 +77,9 @@ def usage_columns(usage: Usage | None) -> dict[str, Any]:
     """Return the columns that say what a job used."""
     if usage is None:
         return {}
-    return {"cpu_user": usage.cpu_user, "cpu_system": usage.cpu_system, "max_rss": usage.max_rss}
+    known = {name: value for name, value in asdict(usage).items() if value is not None}
+    columns = {name: known.pop(name, None) for name in _OWN_COLUMNS}
+    return {**columns, "usage": json.dumps(known)}
 
 
 def to_record(row: sqlite3.Row) -> JobRecord:
@@ -83,6 +95,7 @@ def to_record(row: sqlite3.Row) -> JobRecord:
             labels=json.loads(row["labels"]),
             timeout=row["timeout"],
             grace=row["grace"],
+            limits=_limits(row["limits"]),
         ),
         owner=row["owner"],
         state=state,
@@ -96,8 +109,10 @@ def to_record(row: sqlite3.Row) -> JobRecord:
         stopped_by=row["stopped_by"],
         pid=row["pid"],
         usage=_usage(row),
+        applied=None if row["applied"] is None else _limits(row["applied"]),
+        unenforced=tuple(Unenforced(*one) for one in json.loads(row["unenforced"] or "[]")),
     )
-    return JobRecord(row["seq"], job, row["boot_id"], row["monitor_pid"], row["monitor_start"])
+    return JobRecord(row["seq"], job, row["boot_id"], row["monitor_pid"], row["monitor_start"], row["pid_start"])
 
 
 def same_request(row: Mapping[str, Any] | sqlite3.Row, spec: JobSpec) -> bool:
@@ -122,6 +137,12 @@ def _outcome(row: sqlite3.Row, state: JobState) -> Outcome | None:
 
 
 def _usage(row: sqlite3.Row) -> Usage | None:
-    if row["cpu_user"] is None:
+    # Before version 3 of the schema there were the columns alone.
+    if row["usage"] is None and row["cpu_user"] is None:
         return None
-    return Usage(row["cpu_user"], row["cpu_system"], row["max_rss"])
+    return Usage(*(row[name] for name in _OWN_COLUMNS), **json.loads(row["usage"] or "{}"))
+
+
+def _limits(text: str) -> Limits:
+    # Most jobs ask for none, and a list has a thousand of them.
+    return NO_LIMITS if text == "{}" else from_json(json.loads(text))

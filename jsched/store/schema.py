@@ -47,6 +47,14 @@ MIGRATIONS = (
     CREATE INDEX jobs_live ON jobs (seq) WHERE state IN ('pending', 'running');
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
     """,
+    "ALTER TABLE jobs ADD COLUMN pid_start INTEGER",
+    # Limits asked and applied, those that could not be, and usage, each as JSON: a job is not looked up by them.
+    """
+    ALTER TABLE jobs ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE jobs ADD COLUMN applied TEXT;
+    ALTER TABLE jobs ADD COLUMN unenforced TEXT;
+    ALTER TABLE jobs ADD COLUMN usage TEXT;
+    """,
 )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError, NotFound
 from jsched.job import Job, JobFilter, JobPage
 from jsched.state import LIVE_STATES, JobState
-from jsched.store.connection import Connections
+from jsched.store.connection import Connections, Sync
 from jsched.store.rows import JobRecord, same_request, spec_columns, to_microseconds, to_record
 
 _ID_PREFIX = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
@@ -27,7 +27,7 @@ _ROW_BYTES = 1024
 
 
 class Store:
-    """The table of jobs. Every write that returned is on the disk; `insert` is the exception."""
+    """The table of jobs. Every write that returned is on the disk, but for `insert` and the move to RUNNING."""
 
     def __init__(self, path: Path, broken: Callable[[JschedError], None]) -> None:
         self._connections = Connections(path, broken)
@@ -43,12 +43,13 @@ class Store:
         """Finish waiting writes and close the database."""
         await self._connections.close()
 
-    async def insert(self, job: Job, request_id: str | None) -> tuple[Job, bool]:
+    async def insert(self, job: Job, request_id: str | None, boot_id: str) -> tuple[Job, bool]:
         """Add a new job, or find the one that the same owner's same request id has made.
 
         Returns the job and whether it is new. Raises AlreadyExists if the request id came
-        with another spec, or if a running job has the name. A new job survives the end of this
-        process but not yet a power cut, which would end the job too; its start is synced.
+        with another spec, or if a running job has the name. `boot_id` is that of the host now: a new
+        job is on the disk by the time that its start is written, and a power cut before it ends the
+        job as one after it does.
         """
         columns = {
             "id": job.id,
@@ -58,16 +59,19 @@ class Store:
             "state": job.state.value,
             "created_at": to_microseconds(job.created_at),
             "log_path": job.log_path,
+            "boot_id": boot_id,
         }
-        return await self._connections.write(lambda db: _insert(db, job, request_id, columns), synced=False)
+        return await self._connections.write(lambda db: _insert(db, job, request_id, columns), sync=Sync.SOON)
 
     async def advance(self, job_id: str, before: JobState, after: JobState, changes: Mapping[str, Any]) -> Job:
         """Move a job from one state to the next, with the columns that change; return it afterwards.
 
-        Raises Internal if it is not in the state `before`.
+        A move between states that have not ended need not survive a power cut: the row does, and
+        the power cut ends the job. Raises Internal if it is not in the state `before`.
         """
         columns = {"state": after.value, **changes}
-        return await self._connections.write(lambda db: _advance(db, job_id, before, columns))
+        sync = Sync.NEXT if after in LIVE_STATES else Sync.FIRST
+        return await self._connections.write(lambda db: _advance(db, job_id, before, columns), sync=sync)
 
     async def set_stopped_by(self, job_id: str, who: str) -> None:
         """Note who asked for the stop of a job that has not ended; the first one stands."""
@@ -218,7 +222,9 @@ def _page(db: sqlite3.Connection, wanted: JobFilter, size: int, before: int | No
     held = 0
     for row in db.execute(query, (*values, size + 1)):
         # As JSON these are no smaller than they will be in an answer.
-        held += _ROW_BYTES + sum(len(row[column] or "") for column in ("argv", "env", "labels", "workdir"))
+        held += _ROW_BYTES + sum(
+            len(row[column] or "") for column in ("argv", "env", "labels", "workdir", "limits", "applied")
+        )
         if len(records) == size or (records and held > _PAGE_BYTES):
             return records, True
         records.append(to_record(row))

@@ -22,7 +22,9 @@ from jsched.errors import (
     Unavailable,
 )
 from jsched.supervisor import record
-from jsched.supervisor.link import Launch, Link
+from jsched.supervisor.launcher_link import LauncherLink
+from jsched.supervisor.link import Link
+from jsched.supervisor.pool import Pool
 from jsched.supervisor.record import RunRecord
 from jsched.supervisor.wire import LaunchRequest, Report
 
@@ -30,7 +32,7 @@ _SPAWNS_IN_A_ROW = 5
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 _REST = 5.0
-_MOST_LAUNCHERS = 16
+_MOST_TRIES = 16
 _SHORT_OF = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
@@ -45,8 +47,9 @@ class Supervisor:
         self._exits_dir = os.fspath(exits_dir.absolute())
         self._stops_dir = os.fspath(stops_dir.absolute())
         self._log_gid = log_gid
-        self._link: Link | None = None
-        self._open_links: set[Link] = set()
+        self._launcher: LauncherLink | None = None
+        self._pool = Pool(self._alive_launcher, self._monitor_began)
+        self._busy: dict[str, Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawning = asyncio.Lock()
         self._stop_writer = threading.Lock()
@@ -57,18 +60,20 @@ class Supervisor:
     @property
     def launcher_pid(self) -> int | None:
         """The process id of the launcher, or None while there is none."""
-        return self._link.pid if self._link is not None else None
+        return self._launcher.pid if self._launcher is not None else None
 
     async def open(self) -> None:
-        """Start the launcher; raises Unavailable if that can't be done."""
-        await self._alive_link()
+        """Start the launcher and have a first monitor ready; raises Unavailable if that can't be done."""
+        await self._alive_launcher()
+        self._pool.fill()
 
     async def close(self) -> None:
-        """End the launcher; jobs go on. Launches that nobody has begun fail with Unavailable."""
+        """End the launcher and the monitors that have no job; jobs go on."""
         self._closed = True
+        await self._pool.close()
         async with self._spawning:
-            links = set(self._open_links)
-        await asyncio.gather(*(link.close() for link in links))
+            if self._launcher is not None:
+                await self._launcher.close()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -85,10 +90,10 @@ class Supervisor:
         """Start a job and return when its command was executed; `env` is its whole environment, paths are absolute.
 
         Raises StartFailed naming the step; ResourceExhausted if the host is short of something;
-        Unavailable if no launcher can be had, Internal if the monitor was killed: after each of
-        them nothing was started, nor will be. If the monitor was killed when it had already let
-        the command go, the run record is returned: how the job ended, nobody knows then. A
-        launch that is cancelled may still take place.
+        Unavailable if no monitor can be had, Internal if it was killed: after each of them
+        nothing was started, nor will be. If the monitor was killed when the command may have
+        been executed already, the run record is returned: how the job ended, nobody knows then.
+        A launch that is cancelled may still take place. The job's monitor is held until release().
         """
         request = LaunchRequest(
             job_id=job_id,
@@ -103,15 +108,24 @@ class Supervisor:
             timeout=timeout,
             grace=grace,
         )
-        launch = Launch(request, asyncio.get_running_loop().create_future())
-        await self._send(launch)
-        report = await launch.answer
-        run = report.run
-        if report.failed_step == "monitor":
+        link, report = await self._send(request)
+        if report is None:
             run = await asyncio.to_thread(record.read_run, self._runs_dir, job_id)
-        if run is None:
+            if run is None:
+                message = f"the monitor of job {job_id} has ended before the command was executed"
+                raise Internal(message, obj=job_id)
+            return run
+        if report.run is None:
+            self._pool.give_back(link)
             raise _error(request, report)
-        return run
+        self._busy[job_id] = link
+        return report.run
+
+    def release(self, job_id: str) -> None:
+        """Let the monitor of a job that is over, and not to be stopped any more, have another one."""
+        link = self._busy.pop(job_id, None)
+        if link is not None:
+            self._pool.give_back(link)
 
     def note_stop(self, job_id: str, grace: float) -> None:
         """Write down that the job is to end, with `grace` seconds; its monitor learns of it by signal_stop(). Blocks.
@@ -138,35 +152,43 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
 
-    async def _send(self, launch: Launch) -> None:
-        link = await self._alive_link()
-        try:
-            link.send(launch)
-        except ValueError as error:
-            raise InvalidArgument(f"argv or env: {error}", obj="argv") from None
+    async def _send(self, request: LaunchRequest) -> tuple[Link, Report | None]:
+        """Send a launch to a monitor that is there, and return what it reports: None if it was killed."""
+        for _ in range(_MOST_TRIES):
+            if self._closed:
+                raise Unavailable("the supervisor is closed")
+            link = await self._pool.take()
+            try:
+                report = await link.launch(request)
+            except ValueError as error:
+                self._pool.give_back(link)
+                raise InvalidArgument(f"argv or env: {error}", obj="argv") from None
+            # A launcher that ends before it has forked a monitor leaves a launch that nobody has seen.
+            if report is not None or link.began:
+                return link, report
+        raise _no_launcher("it keeps ending")
 
-    async def _alive_link(self) -> Link:
+    async def _alive_launcher(self) -> LauncherLink:
         async with self._spawning:
             if self._closed:
                 raise Unavailable("the supervisor is closed")
-            if self._link is not None and self._link.alive:
-                return self._link
+            if self._launcher is not None and self._launcher.alive:
+                return self._launcher
             loop = asyncio.get_running_loop()
             if loop.time() < self._rest_until:
                 raise _no_launcher("it keeps ending")
             for _ in range(_SPAWNS_IN_A_ROW):
                 await asyncio.sleep(self._pause())
-                link = Link(self._on_death, self._on_end)
+                launcher = LauncherLink(self._on_death)
                 try:
-                    await link.open()
+                    await launcher.open()
                 except (OSError, TimeoutError) as error:
                     self._deaths += 1
                     reason = str(error)
                 else:
-                    if link.alive:
-                        self._link = link
-                        self._open_links.add(link)
-                        return link
+                    if launcher.alive:
+                        self._launcher = launcher
+                        return launcher
                     self._deaths += 1
                     reason = "it has ended"
             self._rest_until = loop.time() + _REST
@@ -176,34 +198,19 @@ class Supervisor:
         """Return how many seconds to wait before the next launcher: none after the first death in a row."""
         return 0.0 if self._deaths < 2 else min(_FIRST_PAUSE * 2.0 ** min(self._deaths - 2, 16), _LONGEST_PAUSE)
 
-    def _on_death(self, link: Link) -> None:
-        if link is not self._link:
-            return
-        self._deaths = 1 if link.has_reported else self._deaths + 1
-        if not self._closed:
-            self._spawn_task(self._replace(link))
+    def _monitor_began(self) -> None:
+        self._deaths = 0
 
-    def _on_end(self, link: Link, left: list[Launch]) -> None:
-        self._open_links.discard(link)
-        for launch in left:
-            if launch.answer.done():
-                continue
-            if self._closed or launch.sent >= _MOST_LAUNCHERS:
-                launch.answer.set_exception(_no_launcher("it has ended"))
-            else:
-                self._spawn_task(self._send_again(launch))
+    def _on_death(self, launcher: LauncherLink) -> None:
+        if launcher is self._launcher and not self._closed:
+            self._deaths += 1
+            self._spawn_task(self._replace(launcher))
 
-    async def _replace(self, link: Link) -> None:
-        await link.reap()
+    async def _replace(self, launcher: LauncherLink) -> None:
+        await launcher.reap()
         with contextlib.suppress(Unavailable):
-            await self._alive_link()
-
-    async def _send_again(self, launch: Launch) -> None:
-        try:
-            await self._send(launch)
-        except JschedError as error:
-            if not launch.answer.done():
-                launch.answer.set_exception(error)
+            await self._alive_launcher()
+            self._pool.fill()
 
     def _spawn_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -219,8 +226,6 @@ def _error(request: LaunchRequest, report: Report) -> JschedError:
     step = report.failed_step or "monitor"
     number = report.errno or 0
     job_id = request.job_id
-    if step == "monitor":
-        return Internal(f"the monitor of job {job_id} has ended before the command was executed", obj=job_id)
     # Each step's thing, and whose fault it is: the caller chose the command and its directory, the rest is the host's.
     blame: dict[str, tuple[type[JschedError], str, str]] = {
         "exec": (StartFailed, f"cannot execute {request.argv[0]!r}", request.argv[0]),

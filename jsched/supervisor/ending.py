@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import time
+from typing import NamedTuple
 
 from jsched.supervisor import record
 from jsched.supervisor.record import ExitRecord, RunRecord
@@ -17,16 +18,30 @@ _RETRY = 1.0
 _MAY_PASS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN})
 
 
+class Usage(NamedTuple):
+    """What reaped processes and those that they have waited for used: seconds of CPU, largest RSS in bytes."""
+
+    cpu_user: float = 0.0
+    cpu_system: float = 0.0
+    max_rss: int = 0
+
+    def plus(self, reaped: resource.struct_rusage) -> Usage:
+        """Return the usage with that of one more reaped process, wait4(2)."""
+        return Usage(
+            self.cpu_user + reaped.ru_utime,
+            self.cpu_system + reaped.ru_stime,
+            max(self.max_rss, reaped.ru_maxrss * 1024),
+        )
+
+
 def from_status(
-    run: RunRecord, status: int, *, seconds: float, stopped: bool, timed_out: bool, killed: bool
+    run: RunRecord, status: int, usage: Usage, *, seconds: float, stopped: bool, timed_out: bool, killed: bool
 ) -> ExitRecord:
     """Return the record of a job whose main process has ended with the wait status, after so many seconds.
 
-    `killed` says that SIGKILL was sent to it. The usage is that of all children of this process
-    that were waited for, and theirs.
+    `killed` says that SIGKILL was sent to it.
     """
     killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ExitRecord(
         job_id=run.job_id,
         exit_code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
@@ -39,27 +54,38 @@ def from_status(
         forced=killed and killed_by == signal.SIGKILL,
         started_at_ns=run.started_at_ns,
         ended_at_ns=run.started_at_ns + int(seconds * 1e9),
-        cpu_user=usage.ru_utime,
-        cpu_system=usage.ru_stime,
-        max_rss=usage.ru_maxrss * 1024,
+        cpu_user=usage.cpu_user,
+        cpu_system=usage.cpu_system,
+        max_rss=usage.max_rss,
     )
 
 
 def write(exits_dir: str, ending: ExitRecord) -> None:
-    """Write an exit record; while the disk is full or memory short, try again until it works."""
+    """Write an exit record; while the disk is full or memory short, try again until it works.
+
+    Raises OSError for what won't pass: then this process must end, so that the job counts as lost.
+    """
     complained = False
     while True:
         try:
             record.write_exit(exits_dir, ending)
         except OSError as error:
+            if error.errno not in _MAY_PASS:
+                raise
             if not complained:
                 complain(ending.job_id, error)
                 complained = True
-            if error.errno not in _MAY_PASS:
-                return
             time.sleep(_RETRY)
         else:
             return
+
+
+def sync(exits_dir: str, job_id: str) -> None:
+    """Bring an exit record that no server has taken over yet to the disk, as far as that can be done."""
+    try:
+        record.sync_exit(exits_dir, job_id)
+    except OSError as error:
+        complain(job_id, error)
 
 
 def write_failed_start(request: LaunchRequest, step: str, number: int, *, claimed: bool) -> None:

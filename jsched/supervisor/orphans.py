@@ -8,24 +8,24 @@ import signal
 import time
 
 from jsched.linux import process
+from jsched.supervisor.record import RunRecord
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 1.0
 _PATIENCE = 30.0
 
 
-def kill_orphans(job_id: str, not_before: int) -> int:
-    """Kill every process that carries the job's JSCHED_JOB_ID in its environment; return how many.
+def kill_orphans(job_id: str, run: RunRecord | None) -> int:
+    """Kill the job's command and every process that carries its JSCHED_JOB_ID in its environment; return how many.
 
-    Processes that started before `not_before` (clock ticks since the boot: when the monitor did)
-    are left alone, so are those that may not be signalled. Blocks until none is left, at most 30
-    seconds. A process that has wiped its environment is not found.
+    Processes that started before the job's monitor are left alone, so are those that may not be
+    signalled. Blocks until none is left, at most 30 seconds. A descendant of the command that
+    has wiped its environment is not found.
     """
-    entry = f"JSCHED_JOB_ID={job_id}".encode()
     killed: set[tuple[int, int]] = set()
     deadline = time.monotonic() + _PATIENCE
     pause = _FIRST_PAUSE
-    while found := _since(process.processes_with_environment(entry), not_before):
+    while found := _left(job_id, run):
         if time.monotonic() > deadline:
             break
         pidfds = {pidfd: key for key in found if (pidfd := process.open_process(*key)) is not None}
@@ -35,9 +35,20 @@ def kill_orphans(job_id: str, not_before: int) -> int:
     return len(killed)
 
 
-def _since(found: list[tuple[int, int]], not_before: int) -> list[tuple[int, int]]:
+def _left(job_id: str, run: RunRecord | None) -> set[tuple[int, int]]:
+    """Return pid and start time of the processes that are left."""
     own = os.getpid()
-    return [(pid, start) for pid, start in found if start >= not_before and pid != own]
+    not_before = 0 if run is None else run.monitor_start
+    marked = process.processes_with_environment(f"JSCHED_JOB_ID={job_id}".encode())
+    found = {(pid, start) for pid, start in marked if start >= not_before and pid != own}
+    if (
+        run is not None
+        and run.pid is not None
+        and run.pid_start is not None
+        and process.is_alive(run.pid, run.pid_start)
+    ):
+        found.add((run.pid, run.pid_start))
+    return found
 
 
 def _kill(pidfd: int) -> bool:

@@ -28,8 +28,6 @@ Directory = str | os.PathLike[str]
 
 _MODE = 0o600
 _MAX_SIZE = 65536
-# How many seconds a server is given to take an exit record over, look by look.
-_PAUSES = (0.005, 0.01, 0.02, 0.04)
 # What can't be a file of ours: not there, a symbolic link, a socket or a device without a driver.
 _NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENODEV})
 # Of times, sizes and process ids, here and in the database that they go to.
@@ -39,16 +37,18 @@ _LARGEST = 2**63 - 1
 class RunRecord(NamedTuple):
     """A job that runs, or ran: who watches it and who it is.
 
-    `monitor_start` is in clock ticks since the boot, `started_at_ns` in nanoseconds since the
-    epoch by the wall clock.
+    `monitor_start` and `pid_start` are in clock ticks since the boot, `started_at_ns` in
+    nanoseconds since the epoch by the wall clock. The command is not known before it is
+    executed, and stays unknown if its monitor is killed right then.
     """
 
     job_id: str
     boot_id: str
     monitor_pid: int
     monitor_start: int
-    pid: int
     started_at_ns: int
+    pid: int | None = None
+    pid_start: int | None = None
 
 
 class ExitRecord(NamedTuple):
@@ -83,8 +83,9 @@ _RUN_TYPES: dict[str, tuple[type, ...]] = {
     "boot_id": (str,),
     "monitor_pid": _INTEGER,
     "monitor_start": _INTEGER,
-    "pid": _INTEGER,
     "started_at_ns": _INTEGER,
+    "pid": _OPTIONAL_INTEGER,
+    "pid_start": _OPTIONAL_INTEGER,
 }
 _EXIT_TYPES: dict[str, tuple[type, ...]] = {
     "job_id": (str,),
@@ -106,6 +107,12 @@ _EXIT_TYPES: dict[str, tuple[type, ...]] = {
 def write_run(runs_dir: Directory, record: RunRecord) -> None:
     """Say that a job is about to run; raises FileExistsError if its id is taken or claimed, else OSError."""
     _write_once(runs_dir, record.job_id, record._asdict())
+
+
+def update_run(runs_dir: Directory, record: RunRecord) -> None:
+    """Write a run record again, with the command in it; raises OSError."""
+    with _temporary(runs_dir, record.job_id, record._asdict()) as (_, temporary):
+        os.rename(temporary, _path(runs_dir, record.job_id))
 
 
 def read_run(runs_dir: Directory, job_id: str) -> RunRecord | None:
@@ -142,20 +149,27 @@ def claim_run(runs_dir: Directory, job_id: str) -> bool:
 
 
 def write_exit(exits_dir: Directory, record: ExitRecord) -> None:
-    """Say how a job ended: visible at once, and on disk when this returns; raises OSError.
-
-    On disk is the record, or what a server that is there has made of it: its database is synced
-    before it removes the record, and then there is nothing left to sync.
-    """
-    with _temporary(exits_dir, record.job_id, record._asdict()) as (fd, temporary):
+    """Say how a job ended: visible at once, on disk after sync_exit(); raises OSError."""
+    with _temporary(exits_dir, record.job_id, record._asdict()) as (_, temporary):
         os.rename(temporary, _path(exits_dir, record.job_id))
-        if _is_removed_soon(fd):
-            return
-        os.fsync(fd)
+
+
+def sync_exit(exits_dir: Directory, job_id: str) -> None:
+    """Bring an exit record to the disk if it is still there; raises OSError.
+
+    If it is not, a server has taken it over: its database is synced before it removes the
+    record, and then there is nothing left to sync.
+    """
+    try:
+        fd = os.open(_path(exits_dir, job_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
     directory = os.open(exits_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        os.fsync(fd)
         os.fsync(directory)
     finally:
+        os.close(fd)
         os.close(directory)
 
 
@@ -191,14 +205,6 @@ def forget(runs_dir: Directory, exits_dir: Directory, stops_dir: Directory, job_
     for directory in (runs_dir, exits_dir, stops_dir):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_path(directory, job_id))
-
-
-def _is_removed_soon(fd: int) -> bool:
-    for pause in _PAUSES:
-        time.sleep(pause)
-        if not os.fstat(fd).st_nlink:
-            return True
-    return False
 
 
 def _path(directory: Directory, job_id: str) -> str:

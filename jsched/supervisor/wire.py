@@ -1,23 +1,27 @@
 """What server, launcher and monitors say to each other, and how it is framed.
 
-requests  server → launcher, a stream: 4 bytes big-endian length, then a LaunchRequest as JSON
-reports   launcher and monitors → server, SOCK_SEQPACKET: one datagram a Report as JSON
+server → launcher  SOCK_SEQPACKET: one byte and a descriptor (SCM_RIGHTS), the monitor's end of its link
+launcher → server  one byte, once: it is ready
+server → monitor   a stream: 4 bytes big-endian length, then a LaunchRequest as JSON
+monitor → server   a stream: one line of JSON a Report
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jsched.supervisor.record import RunRecord
 
+FORK = b"f"
+READY = b"r"
 MAX_REQUEST = 64 * 1024 * 1024
-MAX_REPORT = 65536
 
 _LENGTH = struct.Struct(">I")
+_PIECE = 1024 * 1024
 
 
 class LaunchRequest(NamedTuple):
@@ -39,7 +43,7 @@ class LaunchRequest(NamedTuple):
 class Report(NamedTuple):
     """What became of a launch: a run record, or the step that failed and its errno(3).
 
-    With an empty job id it is the launcher's word that it is ready.
+    With an empty job id it is the monitor's word that it is there.
     """
 
     job_id: str
@@ -48,29 +52,7 @@ class Report(NamedTuple):
     errno: int | None = None
 
 
-READY = Report("")
-
-
-class RequestReader:
-    """Puts requests together again from the pieces in which a stream delivers them."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[LaunchRequest]:
-        """Yield each request that is whole now; raises ValueError for one longer than MAX_REQUEST."""
-        self._buffer += data
-        while len(self._buffer) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer)
-            if length > MAX_REQUEST:
-                raise ValueError(f"a request of {length} bytes is longer than {MAX_REQUEST}")
-            end = _LENGTH.size + length
-            if len(self._buffer) < end:
-                return
-            fields = json.loads(self._buffer[_LENGTH.size : end])
-            del self._buffer[:end]
-            fields["argv"] = tuple(fields["argv"])
-            yield LaunchRequest(**fields)
+HELLO = Report("")
 
 
 def encode_request(request: LaunchRequest) -> bytes:
@@ -81,26 +63,57 @@ def encode_request(request: LaunchRequest) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+def receive_request(link: int) -> LaunchRequest | None:
+    """Read one request, waiting for all of it; None if the server is gone, in the middle of it too.
+
+    Raises ValueError for one longer than MAX_REQUEST.
+    """
+    head = _read(link, _LENGTH.size)
+    if head is None:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    if length > MAX_REQUEST:
+        raise ValueError(f"a request of {length} bytes is longer than {MAX_REQUEST}")
+    body = _read(link, length)
+    if body is None:
+        return None
+    fields: dict[str, Any] = json.loads(body)
+    fields["argv"] = tuple(fields["argv"])
+    return LaunchRequest(**fields)
+
+
 def encode_report(report: Report) -> bytes:
-    """Return the report as one datagram."""
+    """Return the report as one line."""
     fields = report._asdict()
     fields["run"] = report.run and report.run._asdict()
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def decode_report(data: bytes) -> Report:
-    """Return the report in a datagram."""
-    fields = json.loads(data)
+def decode_report(line: bytes) -> Report:
+    """Return the report in a line."""
+    fields = json.loads(line)
     fields["run"] = fields["run"] and RunRecord(**fields["run"])
     return Report(**fields)
 
 
-def send_report(reports: int, report: Report) -> bool:
-    """Send a report; False if the socket is full at the moment. A server that is gone hears nothing."""
-    try:
-        os.write(reports, encode_report(report))
-    except BlockingIOError:
-        return False
-    except (BrokenPipeError, ConnectionResetError):
-        pass
-    return True
+def send_report(link: int, report: Report) -> None:
+    """Send a report, which always finds room: the server sends nothing new before it has read the last one.
+
+    A server that is gone hears nothing.
+    """
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        os.write(link, encode_report(report))
+
+
+def _read(link: int, size: int) -> bytes | None:
+    pieces = []
+    while size:
+        try:
+            piece = os.read(link, min(size, _PIECE))
+        except ConnectionResetError:
+            return None
+        if not piece:
+            return None
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)

@@ -59,18 +59,78 @@ class UnknownOutcome(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class DiskLimit(_message.Message):
+    __slots__ = ("device", "read_bps", "write_bps", "read_iops", "write_iops")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    READ_BPS_FIELD_NUMBER: _ClassVar[int]
+    WRITE_BPS_FIELD_NUMBER: _ClassVar[int]
+    READ_IOPS_FIELD_NUMBER: _ClassVar[int]
+    WRITE_IOPS_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    read_bps: int
+    write_bps: int
+    read_iops: int
+    write_iops: int
+    def __init__(self, device: _Optional[str] = ..., read_bps: _Optional[int] = ..., write_bps: _Optional[int] = ..., read_iops: _Optional[int] = ..., write_iops: _Optional[int] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("cpus", "cpu_weight", "memory", "swap", "pids", "disk_weight", "disk")
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    CPU_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    SWAP_FIELD_NUMBER: _ClassVar[int]
+    PIDS_FIELD_NUMBER: _ClassVar[int]
+    DISK_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    cpus: float
+    cpu_weight: int
+    memory: int
+    swap: int
+    pids: int
+    disk_weight: int
+    disk: _containers.RepeatedCompositeFieldContainer[DiskLimit]
+    def __init__(self, cpus: _Optional[float] = ..., cpu_weight: _Optional[int] = ..., memory: _Optional[int] = ..., swap: _Optional[int] = ..., pids: _Optional[int] = ..., disk_weight: _Optional[int] = ..., disk: _Optional[_Iterable[_Union[DiskLimit, _Mapping]]] = ...) -> None: ...
+
+class UnenforcedLimit(_message.Message):
+    __slots__ = ("limit", "controller", "reason")
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    limit: str
+    controller: str
+    reason: str
+    def __init__(self, limit: _Optional[str] = ..., controller: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class Usage(_message.Message):
-    __slots__ = ("cpu_user", "cpu_system", "max_rss")
+    __slots__ = ("cpu_user", "cpu_system", "max_rss", "throttled", "memory_peak", "memory_current", "read_bytes", "written_bytes", "read_operations", "written_operations", "pids_peak", "oom_kills")
     CPU_USER_FIELD_NUMBER: _ClassVar[int]
     CPU_SYSTEM_FIELD_NUMBER: _ClassVar[int]
     MAX_RSS_FIELD_NUMBER: _ClassVar[int]
+    THROTTLED_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PEAK_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_CURRENT_FIELD_NUMBER: _ClassVar[int]
+    READ_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    READ_OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    PIDS_PEAK_FIELD_NUMBER: _ClassVar[int]
+    OOM_KILLS_FIELD_NUMBER: _ClassVar[int]
     cpu_user: _duration_pb2.Duration
     cpu_system: _duration_pb2.Duration
     max_rss: int
-    def __init__(self, cpu_user: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_system: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_rss: _Optional[int] = ...) -> None: ...
+    throttled: _duration_pb2.Duration
+    memory_peak: int
+    memory_current: int
+    read_bytes: int
+    written_bytes: int
+    read_operations: int
+    written_operations: int
+    pids_peak: int
+    oom_kills: int
+    def __init__(self, cpu_user: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_system: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_rss: _Optional[int] = ..., throttled: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_peak: _Optional[int] = ..., memory_current: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., read_operations: _Optional[int] = ..., written_operations: _Optional[int] = ..., pids_peak: _Optional[int] = ..., oom_kills: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "argv", "name", "labels", "owner", "state", "created_at", "started_at", "ended_at", "exit_code", "signal", "failed_step", "unknown", "reason", "forced", "stopped_by", "pid", "log_path", "usage", "workdir", "timeout", "grace", "env_names")
+    __slots__ = ("job_id", "argv", "name", "labels", "owner", "state", "created_at", "started_at", "ended_at", "exit_code", "signal", "failed_step", "unknown", "reason", "forced", "stopped_by", "pid", "log_path", "usage", "workdir", "timeout", "grace", "env_names", "limits", "applied_limits", "unenforced_limits")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +161,9 @@ class Job(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
     ENV_NAMES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_LIMITS_FIELD_NUMBER: _ClassVar[int]
+    UNENFORCED_LIMITS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     argv: _containers.RepeatedScalarFieldContainer[str]
     name: str
@@ -124,10 +187,13 @@ class Job(_message.Message):
     timeout: _duration_pb2.Duration
     grace: _duration_pb2.Duration
     env_names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, job_id: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., owner: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., failed_step: _Optional[_Union[FailedStep, _Mapping]] = ..., unknown: _Optional[_Union[UnknownOutcome, _Mapping]] = ..., reason: _Optional[_Union[TerminationReason, str]] = ..., forced: _Optional[bool] = ..., stopped_by: _Optional[str] = ..., pid: _Optional[int] = ..., log_path: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., workdir: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., env_names: _Optional[_Iterable[str]] = ...) -> None: ...
+    limits: Limits
+    applied_limits: Limits
+    unenforced_limits: _containers.RepeatedCompositeFieldContainer[UnenforcedLimit]
+    def __init__(self, job_id: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., owner: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., failed_step: _Optional[_Union[FailedStep, _Mapping]] = ..., unknown: _Optional[_Union[UnknownOutcome, _Mapping]] = ..., reason: _Optional[_Union[TerminationReason, str]] = ..., forced: _Optional[bool] = ..., stopped_by: _Optional[str] = ..., pid: _Optional[int] = ..., log_path: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., workdir: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., env_names: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., applied_limits: _Optional[_Union[Limits, _Mapping]] = ..., unenforced_limits: _Optional[_Iterable[_Union[UnenforcedLimit, _Mapping]]] = ...) -> None: ...
 
 class StartJobRequest(_message.Message):
-    __slots__ = ("argv", "env", "workdir", "name", "labels", "timeout", "grace", "request_id")
+    __slots__ = ("argv", "env", "workdir", "name", "labels", "timeout", "grace", "request_id", "limits")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +216,7 @@ class StartJobRequest(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     argv: _containers.RepeatedScalarFieldContainer[str]
     env: _containers.ScalarMap[str, str]
     workdir: str
@@ -158,7 +225,8 @@ class StartJobRequest(_message.Message):
     timeout: _duration_pb2.Duration
     grace: _duration_pb2.Duration
     request_id: str
-    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., workdir: _Optional[str] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    limits: Limits
+    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., workdir: _Optional[str] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class StartJobResponse(_message.Message):
     __slots__ = ("job_id", "job")

@@ -70,10 +70,15 @@ def left_files(server: Server) -> set[str]:
 
 
 def assert_nothing_left(server: Server) -> None:
-    """Wait until the server has no file about any job in its data directory, and no process but its own two."""
+    """Wait until the server has no file about any job in its data directory, and no process but those without a job."""
     wait_until(lambda: not left_files(server), DEADLINE, f"an empty state, not {left_files(server)}")
     own = {server.pid, server.launcher_pid}
-    wait_until(lambda: {pid for pid, _ in server.processes()} == own, DEADLINE, "the end of all other processes")
+
+    wait_until(
+        lambda: {pid for pid, _ in server.processes() if not is_idle(pid)} == own,
+        DEADLINE,
+        "the end of all other processes",
+    )
 
 
 @contextlib.contextmanager
@@ -88,6 +93,32 @@ def paused(pid: int) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGCONT)
         os.close(pidfd)
+
+
+@contextlib.contextmanager
+def launches_held(launcher: int) -> Iterator[Callable[[], None]]:
+    """Keep a launcher and its monitors without a job stopped; what is yielded lets them go on before the end."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(paused(launcher))
+        for monitor in idle_monitors(launcher):
+            stack.enter_context(paused(monitor))
+        held = stack.pop_all()
+    try:
+        yield held.close
+    finally:
+        held.close()
+
+
+def idle_monitors(launcher: int) -> list[int]:
+    """Return a launcher's monitors that have no job, also those that have not come to say so."""
+    return [monitor for monitor in process.children(launcher) if not process.children(monitor)]
+
+
+def is_idle(pid: int) -> bool:
+    """Whether a process is a monitor that has no job."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text() == "jsched-monitor\n" and not process.children(pid)
+    return False
 
 
 def in_background(call: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:

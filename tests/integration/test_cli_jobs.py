@@ -62,6 +62,19 @@ def test_env_and_workdir_reach_the_job(shared_server: Server) -> None:
     assert (given.returncode, given.stdout) == (0, b"1 2|yes|/usr|\n")
 
 
+def test_limits_are_asked_for(shared_server: Server) -> None:
+    """What is asked for is in the job's status, and the same request with other limits is another one."""
+    name = fresh_name()
+    flags = ("--request-id", name, "--cpus", "0.5", "--memory", "64m", "--disk-read-bps", "all:10m")
+    job_id = start(shared_server, *flags, "true")
+    job = json.loads(ok(shared_server, "status", "-o", "json", job_id))
+    assert (job["limits"]["cpus"], job["limits"]["memory"], job["limits"]["pids"]) == (0.5, 2**26, None)
+    assert [(one["device"], one["read_bps"]) for one in job["limits"]["disk"]] == [("all", 10 * 2**20)]
+    assert "0.5 CPUs, 64 MiB memory, disk all read 10 MiB/s" in ok(shared_server, "status", job_id)
+    assert start(shared_server, *flags, "true") == job_id
+    assert shared_server.cli("start", *flags, "--pids", "5", "true").returncode == 1
+
+
 def test_the_same_request_id_is_the_same_job(shared_server: Server) -> None:
     """A start that is sent twice with one request id gives one job."""
     request = fresh_name()

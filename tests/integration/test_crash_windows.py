@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from pathlib import Path
@@ -16,8 +17,10 @@ from jsched.supervisor import record
 from tests.helpers.aftermath import (
     DEADLINE,
     assert_nothing_left,
+    idle_monitors,
     in_background,
     is_gone,
+    launches_held,
     left_files,
     paused,
     rows,
@@ -50,7 +53,13 @@ def pending(server: Server) -> str | None:
 
 
 def run_record(server: Server, job_id: str) -> record.RunRecord:
-    return wait_until(lambda: record.read_run(server.data_dir / "runs", job_id), DEADLINE, "the run record")
+    """Return the job's run record once it names the command."""
+
+    def named() -> record.RunRecord | None:
+        run = record.read_run(server.data_dir / "runs", job_id)
+        return run if run and run.pid else None
+
+    return wait_until(named, DEADLINE, "the run record")
 
 
 def test_killed_before_the_launch_and_tried_again(server: Server, ran: Path) -> None:
@@ -59,7 +68,7 @@ def test_killed_before_the_launch_and_tried_again(server: Server, ran: Path) -> 
     client.list()
     launcher = server.launcher_pid
     launcher_start = process.start_time(launcher)
-    with paused(launcher):
+    with launches_held(server.launcher_pid):
         started = in_background(client.start, JobSpec(counted(ran), name="once"), request_id="one")
         forgotten = wait_until(lambda: pending(server), DEADLINE, "the row of the start")
         client.list()
@@ -81,7 +90,7 @@ def test_killed_before_the_launch_and_left(server: Server, ran: Path) -> None:
     """A start that was neither begun nor answered is not there afterwards, and its name is free."""
     client = server.client(reconnect_timeout=0)
     client.list()
-    with paused(server.launcher_pid):
+    with launches_held(server.launcher_pid):
         started = in_background(client.start, JobSpec(counted(ran), name="once"))
         wait_until(lambda: pending(server), DEADLINE, "the row of the start")
         client.list()
@@ -100,7 +109,7 @@ def test_killed_with_the_row_alone(server: Server) -> None:
     client = server.client()
     client.list()
     launcher = server.launcher_pid
-    with paused(launcher):
+    with launches_held(server.launcher_pid):
         started = in_background(client.start, JobSpec(("true",)), request_id="one")
         job_id = wait_until(lambda: pending(server), DEADLINE, "the row of the start")
         server.kill()
@@ -120,19 +129,18 @@ def test_killed_before_the_acknowledgement(server: Server, ran: Path, feed: Feed
     client = server.client()
     client.list()
     spec = JobSpec(counted(ran, f"cat {feed.path}; exit 7"), name="once")
-    launcher = server.launcher_pid
-    with paused(launcher):
+    with launches_held(server.launcher_pid) as let_go:
         started = in_background(client.start, spec, request_id="one")
         job_id = wait_until(lambda: pending(server), DEADLINE, "the row of the start")
         # Two calls later the request is on its way.
         client.list()
         client.list()
         with paused(server.pid):
-            os.kill(launcher, signal.SIGCONT)
+            let_go()
             run = run_record(server, job_id)
             if ended:
                 feed.end()
-                wait_until(lambda: is_gone(run.monitor_pid, run.monitor_start), DEADLINE, "the job's end")
+                wait_until(lambda: record.read_exit(server.data_dir / "exits", job_id), DEADLINE, "the job's end")
             server.kill()
     server.start()
     job = started.result(DEADLINE)
@@ -151,14 +159,13 @@ def test_killed_before_the_failure_was_told(server: Server) -> None:
     """A start that failed while its server was going away has failed, by step and errno, for the next one."""
     client = server.client()
     client.list()
-    launcher = server.launcher_pid
-    with paused(launcher):
+    with launches_held(server.launcher_pid) as let_go:
         started = in_background(client.start, JobSpec(("/no/such/command",)), request_id="one")
         job_id = wait_until(lambda: pending(server), DEADLINE, "the row of the start")
         client.list()
         client.list()
         with paused(server.pid):
-            os.kill(launcher, signal.SIGCONT)
+            let_go()
             exits = server.data_dir / "exits"
             wait_until(lambda: record.read_exit(exits, job_id), DEADLINE, "the exit record")
             server.kill()
@@ -177,11 +184,9 @@ def test_killed_before_the_end_was_applied(server: Server, feed: Feed) -> None:
     stream = client.follow(job.id)
     assert next(stream).data == b"first\n"
     waiter = in_background(client.wait, job.id)
-    run = run_record(server, job.id)
     with paused(server.pid):
         feed.end(b"last\n")
-        wait_until(lambda: is_gone(run.monitor_pid, run.monitor_start), DEADLINE, "the job's end")
-        assert record.read_exit(server.data_dir / "exits", job.id) is not None
+        wait_until(lambda: record.read_exit(server.data_dir / "exits", job.id), DEADLINE, "the job's end")
         server.kill()
     server.start()
     assert b"".join(chunk.data for chunk in stream) == b"last\n"
@@ -200,7 +205,7 @@ def test_killed_before_the_records_were_removed(server: Server) -> None:
     server.kill()
     runs_dir, exits_dir, stops_dir = (server.data_dir / name for name in ("runs", "exits", "stops"))
     pid = os.getpid()
-    record.write_run(runs_dir, record.RunRecord(job.id, process.boot_id(), pid, process.start_time(pid), pid, 0))
+    record.write_run(runs_dir, record.RunRecord(job.id, process.boot_id(), pid, process.start_time(pid), 0))
     record.write_exit(exits_dir, record.ExitRecord(job.id, 0, None, None, None, False, False, False, 0, 0, 0, 0, 0))
     record.write_stop(stops_dir, job.id, 0)
     for directory in (runs_dir, exits_dir, stops_dir):
@@ -268,6 +273,11 @@ def test_launcher_killed_before_the_launch(server: Server, ran: Path) -> None:
     client.list()
     launcher = server.launcher_pid
     with paused(launcher):
+        for spare in idle_monitors(launcher):
+            start = process.start_time(spare)
+            os.kill(spare, signal.SIGKILL)
+            wait_until(functools.partial(is_gone, spare, start), DEADLINE, "the spare monitor's end")
+        client.list()
         started = in_background(client.start, JobSpec(counted(ran)))
         wait_until(lambda: pending(server), DEADLINE, "the row of the start")
         client.list()
@@ -284,6 +294,7 @@ def test_jobs_live_in_sessions_of_their_own(server: Server, feed: Feed) -> None:
     client = server.client()
     job = client.start(JobSpec(feed.argv))
     run = run_record(server, job.id)
+    assert run.pid is not None
     leaders = {server.pid, server.launcher_pid, run.monitor_pid, run.pid}
     assert {os.getsid(pid) for pid in leaders} == leaders
     server.kill()

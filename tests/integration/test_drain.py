@@ -18,7 +18,7 @@ from jsched.job import Exited, JobSpec
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
 from tests.helpers import calls
-from tests.helpers.aftermath import DEADLINE, assert_nothing_left, in_background, paused, thread_states
+from tests.helpers.aftermath import DEADLINE, assert_nothing_left, in_background, launches_held, paused, thread_states
 from tests.helpers.feed import Feed
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
@@ -183,11 +183,11 @@ def test_new_calls_while_it_drains(hasty: Server) -> None:
 
 
 def test_a_start_that_hangs(hasty: Server) -> None:
-    """A start that no launcher takes ends with the drain, and the next server does it once, or not at all."""
+    """A start that no monitor takes ends with the drain, and the next server does it once, or not at all."""
     client = hasty.client()
     client.list()
     ran = hasty.root / "ran"
-    with paused(hasty.launcher_pid):
+    with launches_held(hasty.launcher_pid):
         started = in_background(client.start, JobSpec(("sh", "-c", f"echo ran >> {ran}")), request_id="one")
         wait_until(lambda: "pending" in hasty.cli("list", text=True).stdout, DEADLINE, "the start")
         began = time.monotonic()
@@ -216,7 +216,7 @@ async def _close_an_engine(root: Path) -> None:
     wait = asyncio.create_task(engine.wait(job.id))
     async with await engine.follow(job.id) as follower:
         reading = asyncio.create_task(follower.read())
-        with paused(_launcher()):
+        with launches_held(_launcher()):
             start = asyncio.create_task(engine.start(JobSpec(["true"])))
             while len((await engine.list()).jobs) < 2:  # noqa: ASYNC110 - nothing tells of a row
                 await asyncio.sleep(0)

@@ -14,6 +14,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from jsched.job import Job, JobSpec
+from jsched.linux import process
 from jsched.state import JobState
 from jsched.store import Store
 from jsched.v1 import jobs_pb2 as pb
@@ -187,7 +188,7 @@ async def put_ended_jobs(server: Server, ids: list[str]) -> None:
     for job_id in ids:
         log_path = str(server.log_dir / f"{job_id}.log")
         job = Job(job_id, JobSpec(["true"]), "admin", JobState.PENDING, datetime.now(UTC), log_path)
-        await store.insert(job, None)
+        await store.insert(job, None, process.boot_id())
         await store.advance(job_id, JobState.PENDING, JobState.COMPLETED, {"exit_code": 0})
     await store.close()
 

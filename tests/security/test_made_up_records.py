@@ -65,7 +65,9 @@ def stranger() -> Iterator[Stranger]:
 
 
 def run_of(stranger: Stranger, job_id: str, **changes: Any) -> RunRecord:
-    run = RunRecord(job_id, process.boot_id(), stranger.pid, stranger.start_time, stranger.pid, 0)
+    run = RunRecord(
+        job_id, process.boot_id(), stranger.pid, stranger.start_time, 0, stranger.pid, stranger.start_time - 1
+    )
     return run._replace(**changes)
 
 
@@ -98,7 +100,7 @@ def test_monitors_that_are_somebody_else(server: Server, stranger: Stranger) -> 
         # By a row that says so, and by a file for a row that says nothing.
         known = add_row(server, monitor_pid=pid, monitor_start=start, boot_id=its_boot, pid=stranger.pid)
         fresh = add_row(server, state="pending")
-        write_run(server, RunRecord(fresh, its_boot, pid, start, stranger.pid, 0))
+        write_run(server, RunRecord(fresh, its_boot, pid, start, 0, stranger.pid, stranger.start_time - 1))
         # A stop that was asked for would be signalled to a monitor that was believed in.
         for job_id in (known, fresh):
             record.write_stop(server.data_dir / "stops", job_id, 0)

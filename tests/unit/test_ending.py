@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from jsched.ending import HOST_RESTARTED, LOST, from_record
+from jsched.isolation.cgroup import CgroupUsage
 from jsched.state import TRANSITIONS, Event, JobState
 from jsched.store.rows import from_nanoseconds, to_microseconds
 from jsched.supervisor import ending, stopping
@@ -17,7 +19,8 @@ from jsched.supervisor.record import ExitRecord, RunRecord
 
 STARTED = 1_700_000_000_123_456_789
 ENDED = STARTED + 2_500_000_000
-RUN = RunRecord("job", "boot", 10, 20, 30, STARTED)
+NOTHING = ending.Usage()
+RUN = RunRecord("job", "boot", 10, 20, STARTED, 30)
 BASE = ExitRecord("job", 0, None, None, None, False, False, False, STARTED, ENDED, 0.5, 0.25, 4096)
 
 # What the record says; what happened, why, and by which column the outcome is told.
@@ -49,6 +52,30 @@ def test_what_a_record_says(name: str) -> None:
     assert {column: told.changes[column] for column in OUTCOMES if column in told.changes} == outcome
     assert told.changes["ended_at"] == to_microseconds(from_nanoseconds(ENDED))
     assert (told.changes["cpu_user"], told.changes["cpu_system"], told.changes["max_rss"]) == (0.5, 0.25, 4096)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kills", "reason"),
+    [
+        ({"exit_code": None, "signal": 9}, 1, "out of memory"),
+        ({"exit_code": None, "signal": 9}, 0, "signal"),
+        ({"exit_code": None, "signal": 9}, None, "signal"),
+        ({"exit_code": None, "signal": 15}, 1, "signal"),
+        ({"exit_code": None, "signal": 9, "timed_out": True}, 1, "time limit"),
+        ({"exit_code": None, "signal": 9, "stopped": True}, 1, None),
+        ({"exit_code": 137}, 1, None),
+    ],
+)
+def test_out_of_memory(changes: dict[str, Any], kills: int | None, reason: str | None) -> None:
+    """A SIGKILL that the cgroup has counted is the kernel's, any other somebody's."""
+    assert from_record(BASE._replace(**changes), CgroupUsage(oom_kills=kills)).changes["reason"] == reason
+
+
+def test_usage_of_a_cgroup() -> None:
+    """What the cgroup has counted counts more than what was waited for, and what it has not is from there."""
+    changes = from_record(BASE, CgroupUsage(cpu_user=7.0, memory_peak=5, oom_kills=0)).changes
+    assert (changes["cpu_user"], changes["cpu_system"], changes["max_rss"]) == (7.0, 0.25, 4096)
+    assert json.loads(changes["usage"]) == {"memory_peak": 5, "oom_kills": 0}
 
 
 def test_who_stopped_it() -> None:
@@ -85,7 +112,7 @@ def test_the_duration_is_not_the_wall_clocks(monkeypatch: pytest.MonkeyPatch, ju
     now = STARTED + int(jump.total_seconds() * 1e9)
     monkeypatch.setattr(time, "time_ns", lambda: now)
     monkeypatch.setattr(time, "time", lambda: now / 1e9)
-    end = ending.from_status(RUN, 0, seconds=2.5, stopped=False, timed_out=False, killed=False)
+    end = ending.from_status(RUN, 0, NOTHING, seconds=2.5, stopped=False, timed_out=False, killed=False)
     assert end.ended_at_ns - STARTED == 2_500_000_000
     assert from_record(end).changes["ended_at"] - from_record(end).changes["started_at"] == 2_500_000
 
@@ -109,7 +136,7 @@ def test_time_limits_are_not_the_wall_clocks(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_signal_that_came_too_late() -> None:
     """A command that had ended by itself when SIGKILL came was not forced."""
-    end = ending.from_status(RUN, 7 << 8, seconds=1, stopped=True, timed_out=False, killed=True)
+    end = ending.from_status(RUN, 7 << 8, NOTHING, seconds=1, stopped=True, timed_out=False, killed=True)
     assert (end.exit_code, end.signal, end.forced) == (7, None, False)
-    end = ending.from_status(RUN, 9, seconds=1, stopped=True, timed_out=False, killed=True)
+    end = ending.from_status(RUN, 9, NOTHING, seconds=1, stopped=True, timed_out=False, killed=True)
     assert (end.exit_code, end.signal, end.forced) == (None, 9, True)

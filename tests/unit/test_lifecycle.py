@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -99,12 +100,17 @@ def test_one_failing_request_many_times(tmp_path: Path) -> None:
 
 
 def test_a_start_that_came_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With no launcher to be had a start leaves nothing, is told to all who asked, and may be tried again."""
+    """With no monitor to be had a start leaves nothing, is told to all who asked, and may be tried again."""
 
     async def test(engine: Engine) -> None:
         real = sys.executable
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
-        os.kill(launcher(), 9)
+        pid = launcher()
+        await until(lambda: bool(process.children(pid)), "the spare monitor")
+        spare = process.family(pid)
+        for one in (pid, *spare):
+            os.kill(one, signal.SIGKILL)
+        await until(lambda: not any(process.is_alive(*one) for one in spare.items()), "the end of the spare monitor")
         spec = JobSpec(["true"], name="mine")
         results = await asyncio.gather(
             *(engine.start(spec, request_id="one") for _ in range(10)), return_exceptions=True
@@ -223,11 +229,13 @@ def test_a_record_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             looks.append(True)
             if len(looks) > 1:
                 return real(exits_dir, job_id)
-            # Between this look's finding nothing and its telling so, the job ends.
+            # Between this look's finding nothing and its telling so, the job ends, and the monitor too.
             found = real(exits_dir, job_id)
             feed.end()
             run = record.read_run(tmp_path / "data" / "runs", job_id)
             assert run is not None
+            wait_until(lambda: real(exits_dir, job_id), 20, "the exit record")
+            os.kill(run.monitor_pid, signal.SIGKILL)
             wait_until(lambda: gone(run), 20, "the monitor's end")
             return found
 

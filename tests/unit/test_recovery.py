@@ -48,11 +48,11 @@ def row(job_id: str = "", state: JobState = JobState.PENDING, **who: Any) -> Job
     """Return a job as the store has it; `who` is its boot_id, monitor_pid and monitor_start."""
     job_id = job_id or str(uuid.uuid4())
     job = Job(job_id, JobSpec(["true"]), "alice", state, created_at=datetime.now(UTC), log_path="/logs/x")
-    return JobRecord(1, job, who.get("boot_id"), who.get("monitor_pid"), who.get("monitor_start"))
+    return JobRecord(1, job, who.get("boot_id"), who.get("monitor_pid"), who.get("monitor_start"), None)
 
 
 def run_of(job: JobRecord, pid: int, start: int, boot: str = "") -> RunRecord:
-    return RunRecord(job.job.id, boot or process.boot_id(), pid, start, pid, 10**18)
+    return RunRecord(job.job.id, boot or process.boot_id(), pid, start, 10**18)
 
 
 def exit_of(job: JobRecord) -> ExitRecord:
@@ -163,9 +163,9 @@ def test_orphans_are_killed(config: Config) -> None:
     job = row()
     with subprocess.Popen(["sleep", "1000"], env={"JSCHED_JOB_ID": job.job.id}) as orphan:
         start = process.start_time(orphan.pid)
-        assert recovery.lost(job.job.id, start + 1) == LOST
+        assert recovery.lost(job.job.id, run_of(job, 2**22 + 1, start + 1)) == LOST
         assert orphan.poll() is None
-        assert recovery.lost(job.job.id, start) == LOST
+        assert recovery.lost(job.job.id, run_of(job, 2**22 + 1, start)) == LOST
         assert orphan.wait(20) == -signal.SIGKILL
 
 

@@ -52,7 +52,7 @@ def end(places: Places, jobs: list[RunRecord]) -> None:
                 raise Unavailable(
                     f"job {job.job_id} has not ended {_END_SECONDS:.0f} seconds after it was asked to",
                     obj=job.job_id,
-                    hint=f"its command is process {job.pid}, and its monitor process {job.monitor_pid}",
+                    hint=f"its monitor is process {job.monitor_pid}",
                 )
     finally:
         for pidfd in monitors:

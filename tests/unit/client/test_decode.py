@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,12 +24,22 @@ from jsched.job import (
     StopResult,
     Usage,
 )
+from jsched.limits import DiskLimit, Limits, Unenforced
 from jsched.server import convert
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
 from tests.unit.client.conftest import JOB_ID, job_message
 
 BORN = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+LIMITS = Limits(
+    cpus=0.5,
+    cpu_weight=1,
+    memory=2**40,
+    swap=0,
+    pids=20,
+    disk_weight=10_000,
+    disk=(DiskLimit("all", read_bps=2**62), DiskLimit("8:0", write_bps=1, read_iops=2, write_iops=3)),
+)
 FULL_SPEC = JobSpec(
     ["sh", "-c", "echo ü\n"],
     env={"A": "", "B": ""},
@@ -37,6 +48,7 @@ FULL_SPEC = JobSpec(
     labels={"team": "a b", "x/y": ""},
     timeout=90.25,
     grace=0,
+    limits=LIMITS,
 )
 ENDINGS: list[tuple[JobState, Outcome | None, Reason | None]] = [
     (JobState.PENDING, None, None),
@@ -67,7 +79,9 @@ def test_a_job_survives_the_wire(state: JobState, outcome: Outcome | None, reaso
         forced=True,
         stopped_by="bob",
         pid=4711,
-        usage=Usage(1.5, 0.000001, 2**40),
+        usage=Usage(1.5, 0.000001, 2**40, 0.25, 2**41, 0, 1, 2, 3, 4, 5, 6),
+        applied=Limits(swap=0),
+        unenforced=(Unenforced("cpus", "cpu", "not mounted"),),
     )
     assert decode.job(pb.Job.FromString(convert.from_job(job).SerializeToString())) == job
 
@@ -89,6 +103,13 @@ def test_a_message_that_is_no_job_is_a_defect(fields: dict[str, Any]) -> None:
             setattr(message, name, value)
     with pytest.raises(Internal, match="not a job that this client understands"):
         decode.job(message)
+
+
+@pytest.mark.parametrize("usage", [Usage(), Usage(0.0, 0.0), Usage(memory_current=0, oom_kills=0)])
+def test_usage_that_is_not_known(usage: Usage) -> None:
+    """What is not known of a usage is not known afterwards, and nothing is not unknown."""
+    job = replace(decode.job(job_message()), usage=usage, applied=Limits())
+    assert decode.job(convert.from_job(job)) == job
 
 
 def test_pages_and_stops() -> None:

@@ -195,7 +195,7 @@ def test_clean_ends_everything_and_keeps_what_is_tracked(place: Path) -> None:
     (place / "jsched" / "__pycache__").mkdir(parents=True)
     server_pid = up(place)
     job = cli(place, "start", "-q", "--", "sh", "-c", "trap '' TERM; sleep 1000").stdout.strip()
-    job_pid = jobs.running(Places(place))[0].pid
+    job_pid = json.loads(cli(place, "status", "-o", "json", job).stdout)["pid"]
     assert jobs.running(Places(place))[0].job_id == job
 
     cleaned = dev(place, "clean")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jsched.commands.doctor import certificates, files, host, port
+from jsched.commands.doctor import certificates, files, host, limits, port
 from jsched.commands.doctor.finding import Finding, Level
 from jsched.config import Config
+from jsched.linux.disks import Disk
 from tests.helpers.server import BIN
 
 
@@ -141,3 +142,29 @@ def test_few_watches_and_few_descriptors_are_warnings(tmp_path: Path) -> None:
     assert "fs.inotify.max_user_watches" in watches.advice
     assert host.open_files(1024).level is Level.WARN
     assert host.open_files(65536).level is Level.OK
+
+
+def test_cgroups_that_have_everything(tmp_path: Path) -> None:
+    """A machine with all controllers is fine, and nothing is made in its hierarchies."""
+    mountinfo, own = tmp_path / "mountinfo", tmp_path / "cgroup"
+    lines = [f"1 1 0:1 / {tmp_path}/{name} rw - cgroup cgroup rw,{name}" for name in ("cpu", "memory", "blkio", "pids")]
+    for name in ("cpu", "memory", "blkio", "pids"):
+        (tmp_path / name).mkdir()
+    mountinfo.write_text("\n".join(lines) + "\n")
+    own.write_text("")
+    finding = limits.cgroups(_config(tmp_path), mountinfo, own)
+    assert finding.level is Level.OK
+    assert "version 1" in finding.text
+    assert list((tmp_path / "memory").iterdir()) == []
+    mountinfo.write_text("\n".join(lines[:2]) + "\n")
+    finding = limits.cgroups(_config(tmp_path), mountinfo, own)
+    assert finding.level is Level.WARN
+    assert "no limit on disks, processes" in finding.advice
+    mountinfo.write_text("")
+    assert "no cgroup hierarchy is mounted" in limits.cgroups(_config(tmp_path), mountinfo, own).text
+
+
+def test_disks_are_named() -> None:
+    """The disks that `all` means are listed; a machine without any is warned."""
+    assert limits.disks([Disk(8, 0), Disk(8, 16)]).text.startswith("8:0, 8:16")
+    assert limits.disks([]).level is Level.WARN

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ from jsched.state import JobState
 from jsched_cli import output
 from jsched_cli.output import as_json, details, print_json, short_duration, summary, table, visible, write_bytes
 from tests.unit.jsched_cli.jobs import BORN, ID, NOW, make_job
+
+NO_USAGE = dict.fromkeys(field.name for field in fields(Usage))
 
 
 @pytest.mark.parametrize(
@@ -168,6 +171,17 @@ def test_json_is_stable() -> None:
         "reason": None,
         "forced": False,
         "stopped_by": None,
+        "limits": {
+            "cpus": None,
+            "cpu_weight": None,
+            "memory": None,
+            "swap": None,
+            "pids": None,
+            "disk_weight": None,
+            "disk": [],
+        },
+        "applied_limits": None,
+        "unenforced_limits": [],
         "usage": None,
     }
 
@@ -182,7 +196,10 @@ def test_json_is_stable() -> None:
             {"failed_step": {"step": "exec", "errno": 13, "message": "Permission denied"}},
         ),
         ({"outcome": Lost()}, {"exit_code": None, "signal": None, "failed_step": None}),
-        ({"usage": Usage(1.0, 2.0, 3)}, {"usage": {"cpu_user": 1.0, "cpu_system": 2.0, "max_rss": 3}}),
+        (
+            {"usage": Usage(1.0, 2.0, 3, oom_kills=0)},
+            {"usage": {**NO_USAGE, "cpu_user": 1.0, "cpu_system": 2.0, "max_rss": 3, "oom_kills": 0}},
+        ),
     ],
 )
 def test_json_of_endings(fields: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -69,12 +69,18 @@ class Bench:
         return await self.supervisor.launch(job_id, argv, env, workdir, str(self.log(job_id)), timeout, grace)
 
     async def ended(self, run: RunRecord) -> ExitRecord:
-        """Return the exit record once it is there and the monitor gone."""
+        """Return the exit record once it is there; the monitor may have another job then."""
         found = await asyncio.to_thread(
             wait_until, lambda: record.read_exit(self.exits, run.job_id), 20.0, "the exit record"
         )
-        await asyncio.to_thread(wait_until, lambda: not alive(run.monitor_pid, run.monitor_start), 20.0, "its end")
+        self.supervisor.release(run.job_id)
         return found
+
+    async def noted(self, run: RunRecord) -> None:
+        """Wait until the run record says who the command is."""
+        await asyncio.to_thread(
+            wait_until, lambda: record.read_run(self.runs, run.job_id) == run, 20.0, "the command in the run record"
+        )
 
     async def output(self, *argv: str, **options: Any) -> str:
         """Run a command to its end and return its log."""
@@ -121,5 +127,5 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         if run and pidfd is not None:
             # Only a test that has failed leaves a job behind.
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            kill_orphans(run.job_id, run.monitor_start)
+            kill_orphans(run.job_id, run)
             os.close(pidfd)

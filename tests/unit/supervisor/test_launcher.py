@@ -45,6 +45,7 @@ def test_ends_when_the_server_closes(bench: Bench) -> None:
             run = await bench.launch("sh", "-c", "while [ ! -e /tmp/none ]; do sleep 0.01; done")
         assert not alive(pid, start)
         assert supervisor.launcher_pid is None
+        assert run.pid is not None
         assert alive(run.pid, process.start_time(run.pid))
         await bench.stop(run, 5)
         assert (await bench.ended(run)).signal == signal.SIGTERM
@@ -89,9 +90,9 @@ def test_inherits_nothing(bench: Bench) -> None:
         kept = os.open("/etc/hostname", os.O_RDONLY)
         os.set_inheritable(kept, True)
         run = await bench.launch("sleep", "1000")
-        # 0, 1, 2, requests, reports, signalfd; and 0, 1, 2, signalfd once it has reported.
-        assert len(os.listdir(f"/proc/{pid}/fd")) == 6
-        wait_until(lambda: len(os.listdir(f"/proc/{run.monitor_pid}/fd")) == 4, 20, "the closing")
+        # 0, 1, 2, the server's socket, signalfd; and 0, 1, 2, link, signalfd, /dev/null.
+        wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) == 5, 20, "the launcher's descriptors")
+        assert len(os.listdir(f"/proc/{run.monitor_pid}/fd")) == 6
         assert _name(pid) == "jsched-launcher"
         assert _name(run.monitor_pid) == "jsched-monitor"
         os.close(kept)
@@ -120,8 +121,10 @@ def test_killed_at_random(bench: Bench) -> None:
     chance = random.Random(2)
 
     async def one() -> str:
+        # Not given back, so the next launch needs a monitor of its own.
         run = await bench.launch("sh", "-c", "echo ran")
-        assert (await bench.ended(run)).exit_code == 0
+        exits = bench.exits
+        await asyncio.to_thread(wait_until, lambda: record.read_exit(exits, run.job_id), 20.0, "the exit record")
         return run.job_id
 
     async def kill(jobs: asyncio.Future[list[str]]) -> int:
@@ -131,7 +134,7 @@ def test_killed_at_random(bench: Bench) -> None:
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
                 kills += 1
-            await asyncio.wait([jobs], timeout=chance.uniform(0.05, 0.3))
+            await asyncio.wait([jobs], timeout=chance.uniform(0.03, 0.25))
         return kills
 
     async def test() -> None:
@@ -189,11 +192,12 @@ def test_idle_launcher_is_replaced(bench: Bench) -> None:
 def test_monitor_killed_before_it_reports(bench: Bench, tmp_path: Path) -> None:
     """A launch whose monitor is killed fails only if the command never ran."""
 
-    def kill_next(parent: int) -> None:
+    def kill_next(parent: int) -> int:
         children = Path(f"/proc/{parent}/task/{parent}/children")
         while not (found := children.read_text().split()):
             pass
         os.kill(int(found[0]), signal.SIGKILL)
+        return int(found[0])
 
     async def attempt(number: int) -> bool:
         """Return whether the monitor was killed before it let the command go."""
@@ -209,13 +213,24 @@ def test_monitor_killed_before_it_reports(bench: Bench, tmp_path: Path) -> None:
             assert record.read_run(bench.runs, job_id) is None
             assert not (tmp_path / job_id).exists()
             return True
-        await killing
+        killed = await killing
         assert record.read_run(bench.runs, job_id) is not None
-        wait_until(lambda: not process.family(pid), 20, "the reaping")
+        wait_until(lambda: killed not in process.family(pid), 20, "the reaping")
         return False
 
     async def test() -> None:
-        assert any([await attempt(number) for number in range(30)])
+        used = await bench.launch("true")
+        await bench.ended(used)
+        # The one that was used last is the next to be used.
+        os.kill(used.monitor_pid, signal.SIGSTOP)
+        launch = asyncio.create_task(bench.launch("touch", str(tmp_path / "never")))
+        await asyncio.sleep(0)
+        os.kill(used.monitor_pid, signal.SIGKILL)
+        with pytest.raises(Internal, match="has ended before the command was executed"):
+            await launch
+        assert not (tmp_path / "never").exists()
+        for number in range(30):
+            await attempt(number)
 
     bench.run(test())
 

@@ -11,7 +11,7 @@ import pytest
 from jsched.supervisor import record
 from jsched.supervisor.record import ExitRecord, RunRecord
 
-RUN = RunRecord("job", "boot", 10, 20, 30, 40)
+RUN = RunRecord("job", "boot", 10, 20, 40, 30, 50)
 EXIT = ExitRecord("job", 3, None, None, None, True, False, False, 40, 50, 0.5, 0.25, 4096)
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tests.helpers.wait import wait_until
-from tests.unit.supervisor.conftest import Bench, alive
+from tests.unit.supervisor.conftest import Bench
 
 # Two generations away, in a session of its own, deaf to SIGTERM: what forks away from a job looks like.
 RUNAWAY = (
@@ -131,6 +131,7 @@ def test_stopped_by_the_terminal_signal(bench: Bench) -> None:
 
     async def test() -> None:
         run = await bench.launch("sleep", "1000")
+        assert run.pid is not None
         os.kill(run.pid, signal.SIGSTOP)
         await bench.stop(run, 60)
         end = await bench.ended(run)
@@ -234,18 +235,5 @@ def test_monitor_is_deaf_to_a_terminal(bench: Bench) -> None:
         await bench.stop(run, 60)
         end = await bench.ended(run)
         assert (end.stopped, end.signal) == (True, signal.SIGTERM)
-
-    bench.run(test())
-
-
-def test_command_dies_with_its_monitor(bench: Bench) -> None:
-    """When the monitor is killed, the command goes too, and nobody makes up an end."""
-
-    async def test() -> None:
-        run = await bench.launch("sleep", "1000")
-        ((_, start),) = bench.left(run)
-        os.kill(run.monitor_pid, signal.SIGKILL)
-        wait_until(lambda: not alive(run.pid, start), 20, "the command's end")
-        assert not (bench.exits / run.job_id).exists()
 
     bench.run(test())

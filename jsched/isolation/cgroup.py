@@ -1,0 +1,248 @@
+"""The cgroup of one job: made from a plan, entered, told from, emptied and removed.
+
+What differs between the two versions of the kernel's interface is in cgroup_v1 and cgroup_v2.
+Runs in the monitor as well as in the server, so it is small, and forks safely.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from jsched.isolation.cgroupfs import Cgroupfs
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
+REMOVE_PATIENCE = 2.0
+
+
+class Write(NamedTuple):
+    """A value for a file; the file's name is relative to the plan's root."""
+
+    file: str
+    value: str
+
+
+class Home(NamedTuple):
+    """Where a job is in one hierarchy: the controller that it is for, and the directory of the job.
+
+    `outside` is the directory that a monitor goes to when it leaves. In version 2, where all
+    controllers have one hierarchy, the controller is "".
+    """
+
+    controller: str
+    directory: str
+    outside: str
+
+
+class CgroupPlan(NamedTuple):
+    """A job's cgroup, thought out by the server; plain enough for JSON.
+
+    `homes` are to be made in this order, and entered in it. `writes` set the limits. `entering`
+    are written before a monitor enters for a moment and `entered` after it has left, for a limit
+    on processes that would leave no room for both.
+    """
+
+    version: int
+    root: str
+    homes: tuple[Home, ...]
+    writes: tuple[Write, ...] = ()
+    entering: tuple[Write, ...] = ()
+    entered: tuple[Write, ...] = ()
+
+
+class CgroupUsage(NamedTuple):
+    """What a job used so far, all of its processes together; None for what this kernel doesn't tell.
+
+    Times are seconds, `throttled` being how long its CPUs were held back by the CPU limit; memory
+    (with page cache) and transferred amounts are bytes. `pids_peak` counts the monitor too, which
+    is inside for a moment, if it has entered to start the command.
+    """
+
+    cpu_user: float | None = None
+    cpu_system: float | None = None
+    throttled: float | None = None
+    memory_peak: int | None = None
+    memory_current: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    read_operations: int | None = None
+    written_operations: int | None = None
+    pids_peak: int | None = None
+    oom_kills: int | None = None
+
+
+class Cgroup(ABC):
+    """A job's cgroup, whether it is there or not; see `from_plan`. Methods raise OSError."""
+
+    def __init__(self, plan: CgroupPlan) -> None:
+        self.plan = plan
+        self.fs = Cgroupfs(plan.root)
+        # Controllers that are mounted together share a directory.
+        self.directories = tuple(dict.fromkeys(home.directory for home in plan.homes))
+        self.outside = tuple(dict.fromkeys(home.outside for home in plan.homes))
+
+    def make(self) -> None:
+        """Make it and set its limits, all or nothing; FileExistsError if there is one of this name."""
+        made: list[str] = []
+        try:
+            for directory in self.directories:
+                self.fs.make_directory(directory)
+                made.append(directory)
+            for file, value in self.plan.writes:
+                self.fs.write(file, value)
+        except OSError:
+            for directory in made:
+                with contextlib.suppress(OSError):
+                    self.fs.remove_directory(directory)
+            raise
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be in the cgroup inside the `with`, so that a child is born there.
+
+        The caller has to have one thread only. Afterwards it is outside, where the plan says,
+        wherever it was before.
+        """
+        for file, value in self.plan.entering:
+            self.fs.write(file, value)
+        try:
+            self._enter()
+            yield
+        finally:
+            self._leave()
+            for file, value in self.plan.entered:
+                self.fs.write(file, value)
+
+    @abstractmethod
+    def into_fd(self) -> int | None:
+        """Return a close-on-exec descriptor for CLONE_INTO_CGROUP, clone(2), or None in version 1.
+
+        It is the caller's to close.
+        """
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Send SIGKILL to everybody inside, also to those who are just being forked.
+
+        Returns before they are gone. What is not there is no error.
+        """
+
+    @abstractmethod
+    def usage(self) -> CgroupUsage:
+        """Return what was used so far; None in every field if the cgroup is not there."""
+
+    def processes(self) -> list[int]:
+        """Return the pids of everybody inside, as this process sees them (0 for one that it can't see)."""
+        return list(dict.fromkeys(pid for directory in self.directories for pid in self._inside(directory)))
+
+    def is_empty(self) -> bool:
+        """Return whether nobody is inside; true for one that is not there."""
+        return not self._inside(self.directories[-1])
+
+    def is_there(self) -> bool:
+        """Return whether it has been made and not been removed, or not all of it."""
+        return any(self.fs.has(directory) for directory in self.directories)
+
+    def kill_until_empty(self, patience: float) -> bool:
+        """Kill everybody inside and wait until they are gone, at most `patience` seconds; return whether they are."""
+        deadline = time.monotonic() + patience
+        for pause in _pauses():
+            if not self.processes():
+                return True
+            if time.monotonic() > deadline:
+                return False
+            self.kill()
+            time.sleep(pause)
+        return False
+
+    def remove(self, patience: float = REMOVE_PATIENCE) -> None:
+        """Remove it and what the job has made below; what is not there is no error.
+
+        A cgroup stays busy for a moment after its last process: so long, at most `patience`
+        seconds, this waits. Raises OSError (EBUSY) if somebody is still inside then.
+        """
+        deadline = time.monotonic() + patience
+        for directory in self.directories:
+            for pause in _pauses():
+                try:
+                    self._remove_below(directory)
+                    break
+                except OSError as error:
+                    if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                        raise
+                time.sleep(pause)
+
+    @abstractmethod
+    def _enter(self) -> None: ...
+
+    @abstractmethod
+    def _leave(self) -> None: ...
+
+    def _inside(self, directory: str) -> list[int]:
+        contents = (self.fs.read_if_there(f"{inner}/cgroup.procs") for inner in self.fs.below(directory))
+        return [int(line) for content in contents for line in (content or "").split()]
+
+    def _remove_below(self, directory: str) -> None:
+        try:
+            # Nearly always there is nothing below, and then nothing has to be looked for.
+            self.fs.remove_directory(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                raise
+            for inner in self.fs.below(directory):
+                with contextlib.suppress(FileNotFoundError):
+                    self.fs.remove_directory(inner)
+
+
+def from_plan(plan: CgroupPlan) -> Cgroup:
+    """Return the cgroup of a plan; nothing is made yet.
+
+    Who forks imports cgroup_v1 and cgroup_v2 before, or each child has to do it anew.
+    """
+    from jsched.isolation.cgroup_v1 import CgroupV1
+    from jsched.isolation.cgroup_v2 import CgroupV2
+
+    return CgroupV1(plan) if plan.version == 1 else CgroupV2(plan)
+
+
+def plan_from_json(value: list[Any]) -> CgroupPlan:
+    """Return the plan that JSON has made lists of; raises ValueError or TypeError if it was none."""
+    version, root, homes, *writes = value
+    before, entering, entered = ((Write(*write) for write in several) for several in writes)
+    return CgroupPlan(
+        int(version), str(root), tuple(Home(*home) for home in homes), tuple(before), tuple(entering), tuple(entered)
+    )
+
+
+def table(text: str | None) -> dict[str, int]:
+    """Return the numbers of a file with a name and a number in each line, or none of no file."""
+    pairs = (line.split() for line in (text or "").splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def number(text: str | None) -> int | None:
+    """Return the number that a file holds, None for no file."""
+    return None if text is None else int(text)
+
+
+def signal_all(pids: Iterable[int], sig: int) -> None:
+    """Send a signal to each of `pids` that is there and may be signalled."""
+    for pid in pids:
+        # 0 is somebody whom this process can't see; to kill(2) it would be our own process group.
+        if pid > 0 and pid != os.getpid():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, sig)
+
+
+def _pauses() -> Iterator[float]:
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE)

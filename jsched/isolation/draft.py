@@ -1,0 +1,87 @@
+"""A job's plan while it is being thought out: what is written, and what can't be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+
+from jsched.errors import InvalidArgument
+from jsched.isolation.cgroup import CgroupPlan, Write
+from jsched.limits import ALL_DISKS, DiskLimit, Limits, Unenforced
+from jsched.linux.disks import Disk, find_disk, real_disks
+
+_DISKS_KEPT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What comes of limits on this machine: a plan, None where there are no cgroups, and what it applies."""
+
+    cgroup: CgroupPlan | None
+    applied: Limits
+    unenforced: tuple[Unenforced, ...] = ()
+
+
+class Draft:
+    """Limits, less those that were dropped, and the writes that they take so far."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.applied = limits
+        self.writes: list[Write] = []
+        self.entering: list[Write] = []
+        self.entered: list[Write] = []
+        self.unenforced: list[Unenforced] = []
+
+    def write(self, file: str, value: object) -> None:
+        """Add a write."""
+        self.writes.append(Write(file, str(value)))
+
+    def drop(self, limit: str, controller: str, reason: str) -> None:
+        """Leave a limit out, saying why."""
+        self.applied = self.applied.without(limit)
+        self.unenforced.append(Unenforced(limit, controller, reason))
+
+    def write_pids(self, file: str, most: int) -> None:
+        """Add the limit on processes, with room for the monitor that enters to fork the first of them."""
+        self.write(file, most)
+        if most == 1:
+            self.entering.append(Write(file, "2"))
+            self.entered.append(Write(file, "1"))
+
+
+class Disks:
+    """The disks of this machine; who is plugged in while a server runs is known some seconds later."""
+
+    def __init__(self) -> None:
+        self._real: list[Disk] = []
+        self._until = 0.0
+
+    def resolve(self, limits: tuple[DiskLimit, ...]) -> tuple[DiskLimit, ...]:
+        """Return one limit for each disk, named MAJ:MIN; the later of two limits on one disk counts.
+
+        Raises InvalidArgument for a device that is none.
+        """
+        rates: dict[Disk, dict[str, int]] = {}
+        for limit in limits:
+            for disk in self._all() if limit.device == ALL_DISKS else [_find(limit.device)]:
+                rates.setdefault(disk, {}).update(limit.rates)
+        return tuple(DiskLimit(str(disk), **values) for disk, values in rates.items())
+
+    def _all(self) -> list[Disk]:
+        if monotonic() >= self._until:
+            self._real = real_disks()
+            self._until = monotonic() + _DISKS_KEPT
+        return self._real
+
+
+def _find(device: str) -> Disk:
+    try:
+        return find_disk(device)
+    except OSError as error:
+        raise InvalidArgument(
+            f"disk {device}: {error.strerror}",
+            obj="disk",
+            hint="give a device such as /dev/sda or 8:0, a path that lies on one, or `all`",
+        ) from None
+    except ValueError:
+        raise InvalidArgument(f"disk {device!r} is no path", obj="disk") from None

@@ -1,0 +1,109 @@
+"""posix_spawn(3): a new process without a copy of this one's memory.
+
+os.posix_spawn() exists, but can't give glibc's own two signals their default action: glibc
+leaves them ignored in what it starts unless the set says otherwise, and its sigaddset() refuses
+them. So the set is filled here by hand.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+_SETSIGDEF = 0x04
+_SETSIGMASK = 0x08
+_SETSID = 0x80
+# glibc keeps signals 32 and 33 for itself, nptl(7).
+_OF_THE_C_LIBRARY = (32, 33)
+# Larger than sigset_t, posix_spawnattr_t and posix_spawn_file_actions_t of any C library here.
+_SIGSET_SIZE = 128
+_OPAQUE_SIZE = 1024
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_Strings = ctypes.POINTER(ctypes.c_char_p)
+
+_posix_spawn = _libc.posix_spawn
+_posix_spawn.argtypes = (
+    ctypes.POINTER(ctypes.c_int),
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    _Strings,
+    _Strings,
+)
+_posix_spawn.restype = ctypes.c_int
+
+_setflags = _libc.posix_spawnattr_setflags
+_setflags.argtypes = (ctypes.c_char_p, ctypes.c_short)
+
+_adddup2 = _libc.posix_spawn_file_actions_adddup2
+_adddup2.argtypes = (ctypes.c_char_p, ctypes.c_int, ctypes.c_int)
+
+# Since glibc 2.34; before, nothing but close-on-exec keeps descriptors from what is started.
+_addclosefrom = getattr(_libc, "posix_spawn_file_actions_addclosefrom_np", None)
+
+
+class Spawner:
+    """Starts processes that all have the same attributes, made once.
+
+    A process leads a session of its own, blocks no signal, and has the default action for
+    `default_signals` (what this process ignores and it must not) and the C library's own two.
+    It inherits working directory and umask, and no descriptor but the three that it is given.
+    """
+
+    def __init__(self, default_signals: Iterable[int]) -> None:
+        self._attributes = ctypes.create_string_buffer(_OPAQUE_SIZE)
+        _check("posix_spawnattr_init", _libc.posix_spawnattr_init(self._attributes))
+        wanted = (*default_signals, *_OF_THE_C_LIBRARY)
+        _libc.posix_spawnattr_setsigdefault(self._attributes, _signal_set(wanted))
+        _libc.posix_spawnattr_setsigmask(self._attributes, _signal_set(()))
+        flags = _SETSID | _SETSIGDEF | _SETSIGMASK
+        _check("posix_spawnattr_setflags", _setflags(self._attributes, flags))
+
+    def spawn(self, path: bytes, argv: Sequence[bytes], env: Sequence[bytes], stdio: tuple[int, int, int]) -> int:
+        """Execute a file and return its process id; `stdio` become descriptors 0, 1 and 2, `env` is b"NAME=value".
+
+        Raises OSError with the errno of the step that failed, exec included, and ValueError for a
+        NUL byte; then there is no process.
+        """
+        actions = ctypes.create_string_buffer(_OPAQUE_SIZE)
+        _check("posix_spawn_file_actions_init", _libc.posix_spawn_file_actions_init(actions))
+        try:
+            for target, source in enumerate(stdio):
+                add = _adddup2(actions, source, target)
+                _check("posix_spawn_file_actions_adddup2", add)
+            if _addclosefrom is not None:
+                _check("posix_spawn_file_actions_addclosefrom_np", _addclosefrom(actions, len(stdio)))
+            pid = ctypes.c_int()
+            arguments, environment = _strings(argv), _strings(env)
+            result = _posix_spawn(ctypes.byref(pid), path, actions, self._attributes, arguments, environment)
+            _check("posix_spawn", result)
+        finally:
+            _libc.posix_spawn_file_actions_destroy(actions)
+        return pid.value
+
+
+def _signal_set(numbers: Iterable[int]) -> ctypes.Array[ctypes.c_char]:
+    """Return a sigset_t, which is an array of words with a bit a signal, from bit 0 for signal 1."""
+    bits = sum(1 << (number - 1) for number in set(numbers))
+    word = ctypes.sizeof(ctypes.c_ulong)
+    words = b"".join(
+        (bits >> (8 * word * index) & (1 << 8 * word) - 1).to_bytes(word, sys.byteorder)
+        for index in range(_SIGSET_SIZE // word)
+    )
+    return ctypes.create_string_buffer(words, _SIGSET_SIZE)
+
+
+def _strings(values: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    # ctypes would hand on a string that ends at the NUL.
+    if any(b"\0" in value for value in values):
+        raise ValueError("embedded NUL byte")
+    return (ctypes.c_char_p * (len(values) + 1))(*values, None)
+
+
+def _check(call: str, number: int) -> None:
+    # These calls return their error instead of setting errno.
+    if number:
+        raise OSError(number, f"{call}: {os.strerror(number)}")

@@ -1,0 +1,184 @@
+"""One job's life in its monitor, from the log file to the exit record."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select
+import signal
+import time
+from typing import NamedTuple
+
+from jsched.linux import process, syscalls
+from jsched.supervisor import command, ending, record, wire
+from jsched.supervisor.ending import Usage
+from jsched.supervisor.steps import StepFailed, step
+from jsched.supervisor.stopping import Stopping, now
+from jsched.supervisor.tree import kill_tree
+from jsched.supervisor.wire import LaunchRequest, Report
+
+_LONGEST_POLL = 3600.0
+_SHORTEST_PAUSE = 0.01
+_LONGEST_PAUSE = 1.0
+_LOG_MODE = 0o640
+# Most jobs of which a server loses sight run longer than this, and a file less is a file less.
+_NOTE_AFTER = 0.1
+
+
+class Monitor(NamedTuple):
+    """The process that watches, for all its jobs: who it is, and its descriptors (`null` reads from /dev/null)."""
+
+    pid: int
+    start: int
+    link: int
+    signals: int
+    null: int
+
+
+class Watch:
+    """A monitor's work for one job; run() is the table of contents. Times are seconds of now()."""
+
+    def __init__(self, monitor: Monitor, request: LaunchRequest) -> None:
+        self._monitor = monitor
+        self._request = request
+        self._run: record.RunRecord | None = None
+        self._failure: tuple[str, int] | None = None
+        self._status: int | None = None
+        self._usage = Usage()
+        self._childless = False
+        self._started = 0.0
+        self._ended = 0.0
+        self._note_at = math.inf
+        self._stopping = Stopping(0, 0.0, None)
+
+    def run(self) -> None:
+        """Start, watch, sweep, record."""
+        try:
+            self._start()
+            while self._status is None:
+                self._wait()
+        except StepFailed as failure:
+            self._failure = (failure.step, failure.number)
+        except Exception as defect:  # noqa: BLE001 the tree must not be left alone
+            ending.complain(self._request.job_id, defect)
+        self._sweep()
+        self._record()
+
+    # Start: the run record stands before the command is executed.
+
+    def _start(self) -> None:
+        request = self._request
+        log = step("log", _open_log, request)
+        try:
+            self._started = now()
+            self._run = step("record", _write_run, request, self._monitor)
+            pid = command.execute(request, self._monitor.null, log)
+        finally:
+            os.close(log)
+        self._stopping = Stopping(pid, request.grace, request.timeout)
+        self._run = self._run._replace(pid=pid, pid_start=process.start_time(pid))
+        wire.send_report(self._monitor.link, Report(request.job_id, run=self._run))
+        self._note_at = now() + _NOTE_AFTER
+
+    # Watch: signals tell of the end of a child, and of a wish for the end of the job.
+
+    def _wait(self) -> None:
+        pause = min(max(0.0, min(self._stopping.next_at, self._note_at) - now()), _LONGEST_POLL)
+        if select.select([self._monitor.signals], [], [], pause)[0]:
+            self._take_signals()
+        if self._status is None:
+            self._stopping.enforce()
+            if self._note_at <= now():
+                self._note_command()
+
+    def _note_command(self) -> None:
+        """Write down who the command is, for servers to come: the one that is here has been told."""
+        self._note_at = math.inf
+        if self._run is None:
+            return
+        try:
+            record.update_run(self._request.runs_dir, self._run)
+        except OSError as error:
+            ending.complain(self._request.job_id, error)
+
+    def _take_signals(self) -> None:
+        if signal.SIGTERM in syscalls.read_signalfd(self._monitor.signals):
+            self._stopping.request(record.read_stop(self._request.stops_dir, self._request.job_id))
+        self._reap()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._childless = True
+                return
+            if pid == 0:
+                return
+            self._usage = self._usage.plus(usage)
+            if self._run is not None and pid == self._run.pid:
+                self._status = status
+                self._ended = now()
+
+    def _sweep(self) -> None:
+        """Kill and reap all that is left; what may not be signalled is waited for."""
+        pause = _SHORTEST_PAUSE
+        self._reap()
+        while not self._childless:
+            try:
+                kill_tree()
+            except OSError as error:
+                ending.complain(self._request.job_id, error)
+            if select.select([self._monitor.signals], [], [], pause)[0]:
+                syscalls.read_signalfd(self._monitor.signals)
+            self._reap()
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _record(self) -> None:
+        request = self._request
+        if self._failure is None and self._run is not None and self._status is not None:
+            end = ending.from_status(
+                self._run,
+                self._status,
+                self._usage,
+                seconds=self._ended - self._started,
+                stopped=self._stopping.stopped,
+                timed_out=self._stopping.timed_out,
+                killed=self._stopping.killed,
+            )
+            ending.write(request.exits_dir, end)
+            return
+        name, number = self._failure or ("monitor", errno.ENOTRECOVERABLE)
+        ending.write_failed_start(request, name, number, claimed=self._run is not None)
+        wire.send_report(self._monitor.link, Report(request.job_id, failed_step=name, errno=number))
+
+
+def _open_log(request: LaunchRequest) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    log = os.open(request.log_path.encode(), flags, _LOG_MODE)
+    try:
+        os.fchmod(log, _LOG_MODE)
+        if request.log_gid is not None:
+            os.fchown(log, -1, request.log_gid)
+    except BaseException:
+        os.close(log)
+        raise
+    return log
+
+
+def _write_run(request: LaunchRequest, monitor: Monitor) -> record.RunRecord:
+    run = record.RunRecord(
+        job_id=request.job_id,
+        boot_id=process.boot_id(),
+        monitor_pid=monitor.pid,
+        monitor_start=monitor.start,
+        started_at_ns=time.time_ns(),
+    )
+    try:
+        record.write_run(request.runs_dir, run)
+    except FileExistsError:
+        # A server that has found the job unstarted has forgotten it: nobody would delete the log.
+        os.unlink(request.log_path.encode())
+        raise
+    return run

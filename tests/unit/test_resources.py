@@ -1,0 +1,152 @@
+"""What jobs get of this machine: asked, by default, refused, reported, told and swept."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jsched.config import Config
+from jsched.errors import FailedPrecondition, InvalidArgument
+from jsched.isolation.discovery import discover
+from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
+from jsched.limits import NO_LIMITS, DiskLimit, Limits
+from jsched.profile import REPORT, Profile
+from jsched.resources import Resources
+from tests.helpers.cgroups import Monitor
+
+MIB = 1024 * 1024
+PIDS = Profile(Limits(pids=50))
+
+
+def configured(root: Path, profile: Profile) -> Config:
+    """Return a configuration with a data directory of its own."""
+    return Config(data_dir=root / "data", log_dir=root / "logs", limits=profile)
+
+
+@pytest.fixture
+def resources(tmp_path: Path) -> Iterator[Resources]:
+    """A server's resources on this machine, gone afterwards."""
+    hierarchy = discover(f"jsched-test-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    if isinstance(hierarchy, NoHierarchy):
+        pytest.skip(f"cgroups ({hierarchy.reason})")
+    found = Resources(configured(tmp_path, PIDS), hierarchy)
+    yield found
+    found.sweep(())
+    found.close()
+    assert hierarchy.jobs() == set()
+
+
+def without(tmp_path: Path, profile: Profile) -> Resources:
+    """Return the resources of a machine without cgroups."""
+    return Resources(configured(tmp_path, profile), NoHierarchy("not mounted"))
+
+
+def test_default_and_asked(resources: Resources) -> None:
+    """A job gets what it asks for, and the default of what it does not."""
+    assert resources.plan("job", NO_LIMITS).applied == Limits(pids=50)
+    planned = resources.plan("job", Limits(pids=20, memory=64 * MIB))
+    assert planned.applied == Limits(pids=20, memory=64 * MIB)
+    assert planned.unenforced == ()
+    assert planned.cgroup is not None
+
+
+def test_refused(tmp_path: Path) -> None:
+    """A limit that was asked for and can't be applied is an error that names the limit and the controller."""
+    with pytest.raises(FailedPrecondition, match="controller memory: not mounted") as caught:
+        without(tmp_path, PIDS).plan("job", Limits(memory=64 * MIB))
+    assert caught.value.obj == "memory"
+
+
+def test_default_is_not_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A default that can't be applied refuses nobody, but is told: in the log at start, and of each job."""
+    with caplog.at_level(logging.WARNING):
+        resources = without(tmp_path, Profile())
+    assert "default limits: memory can't be applied: memory: not mounted" in caplog.text
+    planned = resources.plan("job", NO_LIMITS)
+    assert planned.cgroup is None
+    assert planned.applied == NO_LIMITS
+    assert {one.limit for one in planned.unenforced} == {"cpus", "memory", "pids", "read_bps", "write_bps"}
+
+
+def test_reported(tmp_path: Path) -> None:
+    """Where the configuration wants it, it is a report: each limit once, asked or not."""
+    resources = without(tmp_path, Profile(Limits(pids=50), unenforceable=REPORT))
+    planned = resources.plan("job", Limits(pids=5, disk=(DiskLimit("all", read_bps=5),)))
+    assert [one.limit for one in planned.unenforced] == ["pids", "read_bps"]
+
+
+def test_no_disk(resources: Resources) -> None:
+    """A disk that is none is the caller's mistake, not the machine's."""
+    with pytest.raises(InvalidArgument, match="/nowhere"):
+        resources.plan("job", Limits(disk=(DiskLimit("/nowhere", read_bps=5),)))
+
+
+def test_usage_and_end(resources: Resources) -> None:
+    """A running job's usage is told, and a job whose monitor is gone is ended with its cgroup."""
+    job_id = str(uuid.uuid4())
+    assert resources.usage(job_id) is None
+    plan = resources.plan(job_id, NO_LIMITS).cgroup
+    assert plan is not None
+    monitor = Monitor(plan, "cat")
+    usage = resources.usage(job_id)
+    assert usage is not None
+    assert usage.oom_kills == 0
+    assert usage.max_rss is None
+    assert resources.end(job_id)
+    assert monitor.wait() == 256 - signal.SIGKILL
+    assert resources.usage(job_id) is None
+    assert resources.end(job_id)
+
+
+def test_sweep(resources: Resources) -> None:
+    """What an earlier server left behind goes, and what is live stays."""
+    assert isinstance(resources.hierarchy, Hierarchy)
+    gone, live = (resources.hierarchy.cgroup(str(uuid.uuid4())) for _ in range(2))
+    gone.make()
+    live.make()
+    resources.sweep([live.directories[0].rpartition("/")[2]])
+    assert not gone.is_there()
+    assert live.is_there()
+
+
+def test_two_servers(tmp_path: Path) -> None:
+    """Two servers on one machine don't sweep each other's jobs."""
+    first, second = (Resources(configured(tmp_path / name, PIDS)) for name in ("a", "b"))
+    if isinstance(first.hierarchy, NoHierarchy):
+        pytest.skip(f"cgroups ({first.hierarchy.reason})")
+    cgroup = first.hierarchy.cgroup(str(uuid.uuid4()))
+    cgroup.make()
+    try:
+        second.sweep(())
+        assert cgroup.is_there()
+    finally:
+        first.sweep(())
+        assert not cgroup.is_there()
+        first.close()
+        second.close()
+        assert isinstance(second.hierarchy, Hierarchy)
+        groups = [group for one in (first, second) for group in one.hierarchy.groups]  # type: ignore[union-attr]
+        assert not any(first.hierarchy.fs.has(group.directory) for group in groups)
+
+
+def test_disabled(tmp_path: Path) -> None:
+    """A server that is to have no cgroups makes none, and says why there are no limits."""
+    resources = Resources(configured(tmp_path, Profile(Limits(pids=5), enabled=False)))
+    planned = resources.plan("job", NO_LIMITS)
+    assert planned.cgroup is None
+    assert planned.unenforced[0].reason == "the server's configuration has limits disabled"
+
+
+def test_nothing_to_do_without_cgroups(tmp_path: Path) -> None:
+    """Without cgroups there is nothing to tell, to end or to sweep."""
+    resources = without(tmp_path, PIDS)
+    assert resources.usage("job") is None
+    assert resources.end("job")
+    resources.sweep(())
+    resources.close()
