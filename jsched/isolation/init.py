@@ -17,7 +17,7 @@ import signal
 from typing import NoReturn
 
 from jsched.isolation import order, plan, surroundings
-from jsched.isolation.reports import ENDED, FAILED, STARTED, encode
+from jsched.isolation.reports import ENDED, FAILED, READY, STARTED, encode
 from jsched.isolation.site import Site
 from jsched.linux.spawn import Spawner
 
@@ -54,6 +54,7 @@ def run(site: Site) -> NoReturn:
                 step.take(site)
         if site.command is None:
             name = "order"
+            os.write(site.reports, encode(READY))
             order.receive(site)
             name = "cgroup"
             surroundings.join_cgroup(site)

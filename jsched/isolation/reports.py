@@ -1,5 +1,6 @@
 """What init tells the monitor through a pipe: one line each, written at once.
 
+    ready                 the walls are up, and a spare init waits for its command
     started               the command is executed
     failed STEP ERRNO     a step of the plan has failed, or exec; nothing was executed
     ended STATUS          the command has ended, with this status of wait(2)
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+READY = "ready"
 STARTED = "started"
 FAILED = "failed"
 ENDED = "ended"
@@ -23,6 +25,7 @@ _LONGEST = 4096
 class Reports(NamedTuple):
     """What was told so far."""
 
+    ready: bool = False
     started: bool = False
     failed_step: str | None = None
     errno: int = 0
@@ -33,7 +36,9 @@ class Reports(NamedTuple):
         reports = self
         for line in os.read(fd, _LONGEST).decode("ascii").splitlines():
             kind, *words = line.split()
-            if kind == STARTED:
+            if kind == READY:
+                reports = reports._replace(ready=True)
+            elif kind == STARTED:
                 reports = reports._replace(started=True)
             elif kind == FAILED:
                 reports = reports._replace(failed_step=words[0], errno=int(words[1]))

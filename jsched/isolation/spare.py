@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -10,9 +11,29 @@ import socket
 from collections.abc import Sequence
 
 from jsched.isolation import order
+from jsched.isolation.reports import Reports
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
-from jsched.isolation.start import Started, fork_init
+from jsched.isolation.start import Started, StepFailed, fork_init
+
+
+def try_walls(sandbox: Sandbox) -> tuple[str, int] | None:
+    """Build the walls, and take them down again; return the step that failed and its errno, None if all stand.
+
+    For a process with one thread. It takes some milliseconds.
+    """
+    try:
+        spare = Spare(sandbox)
+    except StepFailed as failure:
+        return failure.step, failure.errno or errno.EIO
+    try:
+        reports = spare.wait_until_ready()
+    finally:
+        spare.close()
+    if reports.ready:
+        return None
+    # Killed without a word: by the kernel, for want of memory, or by somebody.
+    return reports.failed_step or "init", reports.errno or errno.ESRCH
 
 
 class Spare:
@@ -40,6 +61,10 @@ class Spare:
     def pid(self) -> int:
         """Init's pid."""
         return self._started.pid
+
+    def wait_until_ready(self) -> Reports:
+        """Wait until the walls are up, or one has failed, or init is gone, and return what was told."""
+        return Reports().read(self._started.reports)
 
     def fits(self, sandbox: Sandbox) -> bool:
         """Return whether its walls are those of `sandbox`, and the host's mounts are what they were."""

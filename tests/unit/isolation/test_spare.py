@@ -89,6 +89,23 @@ except OSError:
     assert run(code) == "hostname\n"
 
 
+def test_walls_are_tried() -> None:
+    """Trying them says that they stand, or which does not and why, and leaves nothing."""
+    code = """
+from jsched.isolation.spare import try_walls
+before = descriptors()
+print(try_walls(sandbox))
+print(try_walls(sandbox._replace(hostname='x' * 65)))
+print(try_walls(sandbox._replace(seccomp='/nowhere')))
+print(descriptors() == before)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print('no child')
+"""
+    assert run(code) == "None\n('hostname', 22)\n('seccomp', 2)\nTrue\nno child\n"
+
+
 def test_it_fits_its_own_sandbox_until_the_host_mounts_something(tmp_path: Path) -> None:
     """Another sandbox does not fit, and nothing fits when the host's mounts have changed."""
     code = f"""
