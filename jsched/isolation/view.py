@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from jsched.isolation.sandbox import HOST, Bind, ResourceLimit
+from jsched.isolation.ids import Ids
+from jsched.isolation.sandbox import HOST, NONE, ROOTFS, Bind, ResourceLimit, Sandbox
 
 HOMES = (Path("/home"), Path("/root"))
 
@@ -40,6 +41,36 @@ DEFAULT_LIMITS = (
     ResourceLimit(resource.RLIMIT_NOFILE, 1024, 1024),
     ResourceLimit(resource.RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024),
 )
+
+
+def sandbox_of_host(ids: Ids, private: Iterable[Path], *, network: str = NONE, seccomp: str = "") -> Sandbox:
+    """Return the walls of the host mode: all files of the host but homes and `private` directories, read-only.
+
+    Raises ValueError for a private directory that can't be hidden.
+    """
+    return Sandbox(
+        mode=HOST,
+        network=network,
+        **ids._asdict(),
+        binds=resolver_binds(network),
+        hidden=hidden_directories(private),
+        masked=masked_entries(),
+        limits=DEFAULT_LIMITS,
+        seccomp=seccomp,
+    )
+
+
+def sandbox_of_tree(ids: Ids, tree: Path, *, network: str = NONE, seccomp: str = "") -> Sandbox:
+    """Return the walls of the rootfs mode around a directory tree; the path has no symbolic link in it."""
+    return Sandbox(
+        mode=ROOTFS,
+        network=network,
+        **ids._asdict(),
+        rootfs=str(tree),
+        masked=masked_entries(),
+        limits=DEFAULT_LIMITS,
+        seccomp=seccomp,
+    )
 
 
 def masked_entries(proc: Path = Path("/proc")) -> tuple[str, ...]:

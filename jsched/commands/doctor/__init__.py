@@ -16,6 +16,7 @@ EXAMPLES = """
 jsched doctor
 jsched doctor --config /etc/jsched/jsched.toml
 jsched doctor --certs certs --data-dir .jsched --log-dir logs
+jsched doctor --plan
 """
 
 
@@ -27,12 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", metavar="DIR", type=Path, help="where the state is kept (JSCHED_DATA_DIR)")
     parser.add_argument("--log-dir", metavar="DIR", type=Path, help="where the jobs' logs are (JSCHED_LOG_DIR)")
     parser.add_argument("--log-group", metavar="GROUP", help="group that may read the logs (JSCHED_LOG_GROUP)")
+    parser.add_argument("--plan", action="store_true", help="print the walls that are built around a job, in order")
 
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything, and print what was found."""
-    from jsched.commands.doctor import certificates, files, host, limits, port
+    from jsched.commands.doctor import certificates, files, host, limits, port, walls
 
+    if args.plan:
+        walls.show_plan()
+        return 0
     names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group")
     config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
     findings = [
@@ -45,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
         host.open_files(),
         limits.cgroups(config),
         limits.disks(),
+        walls.filter_of_calls(),
+        walls.isolation(config),
+        walls.root_file_systems(),
         *files.data(config),
         *files.logs(config),
         files.log_group(config),

@@ -1,0 +1,80 @@
+"""The walls around jobs: whether they can be built here, and what they are."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from jsched.commands.doctor.finding import Finding, fail, ok, warn
+from jsched.config import Config
+from jsched.errors import JschedError
+from jsched.isolation import ids, plan, seccomp
+from jsched.isolation.ids import Ids
+from jsched.isolation.trial import try_walls_apart
+from jsched.isolation.view import sandbox_of_host, sandbox_of_tree
+from jsched.linux.seccomp import INSTRUCTION_SIZE
+
+# No job is there yet, or has come so far.
+_SLOT = ids.SLOTS - 1
+
+
+def filter_of_calls() -> Finding:
+    """Whether system calls can be filtered."""
+    try:
+        program = seccomp.compile_profile()
+    except JschedError as error:
+        return fail("system calls", error.message, error.hint or "run jobs on another machine")
+    return ok("system calls", f"filtered by {len(program) // INSTRUCTION_SIZE} instructions")
+
+
+def isolation(config: Config) -> Finding:
+    """Whether the walls of the host mode stand here."""
+    private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
+    failure = try_walls_apart(sandbox_of_host(_ids(), private))
+    if failure is None:
+        return ok("isolation", f"all walls stand; {_whom(_ids())}")
+    step, number = failure
+    text = f"{step}: {os.strerror(number)}"
+    if os.geteuid() == 0 and try_walls_apart(sandbox_of_host(ids.without_user_namespace(_SLOT), private)) is None:
+        advice = "sysctl user.max_user_namespaces=65536, and lift what else forbids user namespaces"
+        return warn("isolation", f"no user namespaces ({text}): jobs are users of the host that own nothing", advice)
+    return fail("isolation", text, "a sandbox or security module around the server may forbid it: allow it")
+
+
+def root_file_systems() -> Finding:
+    """Whether a job can have a root file system of its own."""
+    with tempfile.TemporaryDirectory(prefix="jsched-doctor-") as directory:
+        failure = try_walls_apart(sandbox_of_tree(_ids(), Path(os.path.realpath(directory))))
+    if failure is not None:
+        step, number = failure
+        return fail("root file systems", f"{step}: {os.strerror(number)}", "keep them on ext4, xfs or btrfs")
+    if not _has_overlayfs():
+        return warn("root file systems", "copied for each job: the kernel has no overlayfs", "modprobe overlay")
+    return ok("root file systems", "overlaid by overlayfs")
+
+
+def show_plan() -> None:
+    """Print the walls of both modes in the order in which they are built."""
+    here = _ids()
+    for title, sandbox in (
+        ("--isolation host", sandbox_of_host(here, [], seccomp="-")),
+        ("--isolation rootfs", sandbox_of_tree(here, Path("/"), seccomp="-")),
+    ):
+        print(f"{title}, --network none:")
+        for name, description in plan.describe(sandbox):
+            print(f"  {name:<18} {description}")
+
+
+def _ids() -> Ids:
+    return ids.in_range(_SLOT) if os.geteuid() == 0 else ids.of_this_user()
+
+
+def _whom(chosen: Ids) -> str:
+    if os.geteuid() == 0:
+        return f"each job has {ids.RANGE_SIZE} user ids from {ids.FIRST_ID} on"
+    return f"jobs run as user {chosen.uid}, with no other"
+
+
+def _has_overlayfs() -> bool:
+    return "\toverlay\n" in Path("/proc/filesystems").read_text("ascii")

@@ -1,0 +1,82 @@
+"""What the doctor says of the walls around jobs: tried for real, and printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jsched.commands.doctor import walls
+from jsched.commands.doctor.finding import Level
+from jsched.config import Config
+from jsched.errors import FailedPrecondition
+from jsched.isolation import seccomp, trial
+from tests.helpers.walled import make_sandbox, needs_root
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A configuration with directories of its own."""
+    return Config(data_dir=tmp_path / "data", log_dir=tmp_path / "logs")
+
+
+@needs_root
+def test_walls_that_stand(config: Config) -> None:
+    """On a machine where everything works the doctor has built the walls, and says whom jobs run as."""
+    found = walls.isolation(config)
+    assert (found.level, "all walls stand" in found.text) == (Level.OK, True)
+    assert walls.root_file_systems().level in (Level.OK, Level.WARN)
+
+
+def test_a_wall_that_does_not_stand_is_named(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step that failed and its error are the finding."""
+    monkeypatch.setattr(walls, "try_walls_apart", lambda sandbox: ("proc", 1))
+    found = walls.isolation(config)
+    assert (found.level, found.text) == (Level.FAIL, "proc: Operation not permitted")
+
+
+@needs_root
+def test_without_user_namespaces_it_is_said_what_is_done_instead(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only the user namespace is refused, jobs run with fewer walls, and the doctor says so."""
+    monkeypatch.setattr(walls, "try_walls_apart", lambda sandbox: ("clone", 28) if sandbox.has_user_namespace else None)
+    found = walls.isolation(config)
+    assert found.level is Level.WARN
+    assert "max_user_namespaces" in found.advice
+
+
+def test_a_filter_that_can_not_be_compiled_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without libseccomp no job may run, and the doctor says what to install."""
+
+    def refuse() -> bytes:
+        raise FailedPrecondition("no library", hint="install it")
+
+    monkeypatch.setattr(seccomp, "compile_profile", refuse)
+    assert walls.filter_of_calls().level is Level.FAIL
+    monkeypatch.undo()
+    assert walls.filter_of_calls().level is Level.OK
+
+
+def test_the_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each wall of each mode has its line."""
+    walls.show_plan()
+    printed = capsys.readouterr().out
+    host, _, rootfs = printed.partition("--isolation rootfs")
+    assert "pivot" in rootfs and "pivot" not in host
+    for name in ("bounding-set", "seccomp", "proc"):
+        assert f"  {name} " in host and f"  {name} " in rootfs
+
+
+@needs_root
+def test_walls_are_tried_apart() -> None:
+    """The process that asks has threads, so another one builds; its answer is the step, or nothing."""
+    assert trial.try_walls_apart(make_sandbox()) is None
+    assert trial.try_walls_apart(make_sandbox(hostname="x" * 65)) == ("hostname", 22)
+
+
+def test_a_trial_that_says_nothing_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that can't even start is no success."""
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    step, _ = trial.try_walls_apart(make_sandbox()) or ("", 0)
+    assert step == "process"
