@@ -14,12 +14,17 @@ from typing import Any
 ON_X86_64 = os.uname().machine == "x86_64"
 
 libc = ctypes.CDLL(None, use_errno=True)
+# Calls made through this one keep the interpreter's lock.
+_locked_libc = ctypes.PyDLL(None, use_errno=True)
 
 
-def system_call(name: str, number: int, *argtypes: Any) -> Callable[..., int]:
-    """Return a function that makes the system call with this number, and raises OSError naming the call."""
+def system_call(name: str, number: int, *argtypes: Any, locked: bool = False) -> Callable[..., int]:
+    """Return a function that makes the system call with this number, and raises OSError naming the call.
+
+    With `locked` no other thread of Python's runs meanwhile: for calls that do not wait, and those that fork.
+    """
     # A lookup by index makes a new function object, so that each call has argument types of its own.
-    function = libc["syscall"]
+    function = (_locked_libc if locked else libc)["syscall"]
     function.argtypes = (ctypes.c_long, *argtypes)
     function.restype = ctypes.c_long
 

@@ -27,7 +27,8 @@ _CLONE_INTO_CGROUP = 0x200000000
 # set_tid_size, cgroup.
 _CLONE_ARGS = struct.Struct("=11Q")
 
-_clone3 = system_call("clone3", 435, ctypes.c_char_p, ctypes.c_size_t)
+# With the interpreter's lock held: let go of, it would have no owner in the child.
+_clone3 = system_call("clone3", 435, ctypes.c_char_p, ctypes.c_size_t, locked=True)
 _clone = system_call(
     "clone",
     56 if ON_X86_64 else 220,
@@ -36,6 +37,7 @@ _clone = system_call(
     ctypes.c_void_p,
     ctypes.c_void_p,
     ctypes.c_void_p,
+    locked=True,
 )
 _unshare = system_call("unshare", 272 if ON_X86_64 else 97, ctypes.c_int)
 
