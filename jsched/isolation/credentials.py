@@ -24,6 +24,8 @@ def wait_for_maps(site: Site) -> None:
 
 def drop_bounding_set(site: Site) -> None:
     """Have no capability to gain by exec, and none that is anybody's for being user 0."""
+    if site.sandbox.capabilities and not site.sandbox.has_user_namespace:
+        raise PermissionError(errno.EPERM, "capabilities on the host")
     privileges.drop_from_bounding_set(site.sandbox.capabilities)
     privileges.lock_securebits(root_is_special=site.sandbox.capabilities != 0)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jsched.isolation.ids import Ids
 from jsched.isolation.sandbox import HOST, NONE, ROOTFS, Bind, ResourceLimit, Sandbox
+from jsched.linux import privileges
 
 HOMES = (Path("/home"), Path("/root"))
 
@@ -40,6 +41,23 @@ DEFAULT_LIMITS = (
     ResourceLimit(resource.RLIMIT_CORE, 1, 1),
     ResourceLimit(resource.RLIMIT_NOFILE, 1024, 1024),
     ResourceLimit(resource.RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024),
+)
+
+
+# What root of a user namespace may keep, where a job asks to be root: enough for a package manager, and nothing
+# that mounts, traces, loads or configures.
+ROOT_CAPABILITIES = sum(
+    1 << capability
+    for capability in (
+        privileges.CAP_CHOWN,
+        privileges.CAP_DAC_OVERRIDE,
+        privileges.CAP_FOWNER,
+        privileges.CAP_FSETID,
+        privileges.CAP_KILL,
+        privileges.CAP_SETGID,
+        privileges.CAP_SETUID,
+        privileges.CAP_NET_BIND_SERVICE,
+    )
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from jsched.isolation import seccomp
 from jsched.isolation.sandbox import Sandbox
+from jsched.isolation.view import ROOT_CAPABILITIES
 from tests.helpers import walled
 from tests.helpers.walled import make_sandbox, needs_root, probe_python
 
@@ -136,6 +137,19 @@ def test_the_walls_hold_without_the_filter(sandbox: Sandbox, tmp_path: Path) -> 
     results = attempts(sandbox._replace(seccomp=""), names, tmp_path)
     allowed = REFUSALS | {"EBADF", "EFAULT"}
     assert {name: result for name, result in results.items() if result not in allowed} == {}
+
+
+def test_root_inside_is_no_root(sandbox: Sandbox, tmp_path: Path) -> None:
+    """User 0 with the capabilities that a job may ask for, and no filter, gets no further."""
+    root = sandbox._replace(uid=0, gid=0, capabilities=ROOT_CAPABILITIES, seccomp="")
+    names = [
+        *("mount", "umount", "pivot_root", "chroot", "new mount api", "attributes of a mount", "setns"),
+        *("new mount namespace", "ptrace of init", "bpf", "reboot", "file handles", "module", "packet socket"),
+        *("device node", "core pattern", "sysrq", "init's descriptors", "init's root", "init's memory"),
+        *("init's environment", "the log", "a file of the host", "clock", "raising a limit"),
+    ]
+    results = attempts(root, names, tmp_path)
+    assert {name: result for name, result in results.items() if result not in REFUSALS | {"EBADF"}} == {}
 
 
 def test_unknown_calls_are_not_there(sandbox: Sandbox, tmp_path: Path) -> None:

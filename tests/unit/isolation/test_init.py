@@ -79,10 +79,13 @@ def test_a_failing_wall_is_told_by_its_step(tmp_path: Path) -> None:
 
 
 def test_root_of_the_host_is_never_the_user(tmp_path: Path) -> None:
-    """Without a user namespace, user 0 would own the host's files: it is refused."""
+    """Without a user namespace, user 0 and capabilities would be the host's: both are refused."""
     sandbox = make_sandbox(uid=0, gid=0, uid_map=(), gid_map=())
     reports = walled.run(sandbox, ["true"], log=tmp_path / "log").reports
     assert (reports.failed_step, reports.errno) == ("user", 1)
+    sandbox = make_sandbox(uid=310_000, gid=310_000, uid_map=(), gid_map=(), capabilities=1)
+    reports = walled.run(sandbox, ["true"], log=tmp_path / "log").reports
+    assert (reports.failed_step, reports.errno) == ("bounding-set", 1)
 
 
 def test_an_empty_environment(tmp_path: Path) -> None:

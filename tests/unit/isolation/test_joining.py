@@ -15,6 +15,7 @@ from tests.helpers.walled import REPOSITORY, make_sandbox, needs_root
 
 pytestmark = needs_root
 
+UNIFIED = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "pids", "memory")
 
 
@@ -30,6 +31,47 @@ def cgroup() -> Iterator[list[Path]]:
     yield directories
     for directory in directories:
         directory.rmdir()
+
+
+@pytest.fixture
+def unified() -> Iterator[Path]:
+    """A cgroup of version 2, with controllers or without."""
+    found = next((root for root in (UNIFIED, UNIFIED / "unified") if (root / "cgroup.controllers").exists()), None)
+    if found is None:
+        pytest.skip("no cgroup hierarchy of version 2")
+    directory = found / f"jsched-test-{uuid.uuid4().hex[:12]}"
+    directory.mkdir()
+    yield directory
+    directory.rmdir()
+
+
+def test_init_is_born_in_a_cgroup_of_version_2(unified: Path, tmp_path: Path) -> None:
+    """Given a descriptor of its directory, init and the command are inside, and it looks like the root to them."""
+    code = f"""
+import json, os, sys
+from jsched.isolation.reports import Reports
+from jsched.isolation.sandbox import Sandbox
+from jsched.isolation.site import Command
+from jsched.isolation.start import start
+from jsched.linux import syscalls
+syscalls.block_all_signals()
+sandbox = Sandbox.from_fields(json.loads(sys.argv[1]))
+log = os.open({str(tmp_path / "log")!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+directory = os.open({str(unified)!r}, os.O_RDONLY)
+script = 'grep ^0: /proc/self/cgroup; exec sleep 1000'
+started = start(sandbox, Command(('/bin/sh', '-c', script), {{'PATH': '/bin:/usr/bin'}}), log, cgroup=directory)
+assert Reports().read(started.reports).started
+inside = [int(pid) for pid in open({str(unified)!r} + '/cgroup.procs').read().split()]
+print(started.pid in inside, len(inside) >= 2, os.getpid() in inside)
+while not os.path.getsize({str(tmp_path / "log")!r}):
+    os.sched_yield()
+os.kill(started.pid, 9)
+os.waitpid(started.pid, 0)
+"""
+    command = [sys.executable, "-c", code, json.dumps(make_sandbox())]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True True False\n", done.stderr
+    assert (tmp_path / "log").read_text() == "0::/\n"
 
 
 @pytest.mark.parametrize("spare", [False, True], ids=["at once", "spare"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,40 @@ def seen(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
         pytest.skip("needs root")
     with walled.open_directory() as directory:
         yield probe(directory, request.param)
+
+
+@pytest.fixture(scope="module")
+def seen_in_bubblewrap() -> dict[str, Any]:
+    """What the probe sees in bubblewrap, with everything unshared and the same directories writable."""
+    bubblewrap = shutil.which("bwrap")
+    if bubblewrap is None or os.geteuid() != 0:
+        pytest.skip("no bubblewrap, or not root")
+    options = ["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--cap-drop", "ALL"]
+    for place in ("/tmp", "/var/tmp", "/run", "/home", "/root", "/sys"):
+        options += ["--tmpfs", place]
+    command = [bubblewrap, *options, "--new-session", "--uid", str(USER), "--gid", str(USER), "--chdir", "/tmp"]
+    done = subprocess.run(
+        [*command, probe_python(), "-I", "-c", PROBE, *NAMES], capture_output=True, stdin=subprocess.DEVNULL, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+def test_nothing_is_wider_than_in_bubblewrap(seen: dict[str, Any], seen_in_bubblewrap: dict[str, Any]) -> None:
+    """Whatever the probe sees or may do behind our walls, it sees and may do in bubblewrap."""
+    theirs = seen_in_bubblewrap
+    assert len(seen["pids"]) <= len(theirs["pids"])
+    assert set(seen["interfaces"]) <= set(theirs["interfaces"])
+    assert set(seen["descriptors"]) <= set(theirs["descriptors"])
+    assert set(seen["devices"]) <= set(theirs["devices"])
+    assert set(seen["writable"]) <= set(theirs["writable"])
+    assert set(seen["cgroups"]) <= set(theirs["cgroups"])
+    assert all(max(seen["proc"][name], 0) <= max(theirs["proc"][name], 0) for name in NAMES)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(seen["status"][name], 16) & ~int(theirs["status"][name], 16) == 0
+    for name in ("NoNewPrivs", "Seccomp"):
+        assert int(seen["status"][name]) >= int(theirs["status"][name])
 
 
 def test_processes(seen: dict[str, Any]) -> None:
