@@ -55,6 +55,7 @@ def run(site: Site) -> NoReturn:
         if site.command is None:
             name = "order"
             os.write(site.reports, encode(READY))
+            _rehearse()
             order.receive(site)
             name = "cgroup"
             surroundings.join_cgroup(site)
@@ -80,6 +81,12 @@ def run(site: Site) -> NoReturn:
         # Whatever happened, the forked interpreter must not go on, nor print into the job's log.
         os.write(site.reports, encode(FAILED, name, number))
         os._exit(EXIT_STATUS)
+
+
+def _rehearse() -> None:
+    """Start what can't be executed: the pages that a start writes to are copied now, while nobody waits for it."""
+    with contextlib.suppress(OSError):
+        _SPAWNER.spawn(b"/", (b"/",), (), _STDIO)
 
 
 def _start(site: Site) -> int:

@@ -11,8 +11,8 @@ from jsched.isolation.places import HARMLESS
 from jsched.isolation.site import Site
 from jsched.linux import mount_api
 
-# No such file system, or not in a user namespace: before Linux 5.11.
-_NO_OVERLAY = frozenset({errno.ENODEV, errno.EPERM})
+# No such file system; not in a user namespace (before Linux 5.11); not on a tree whose owners are mapped (5.19).
+_NO_OVERLAY = frozenset({errno.ENODEV, errno.EPERM, errno.EINVAL})
 
 
 def make_root(site: Site) -> None:
