@@ -78,9 +78,12 @@ def run(site: Site) -> NoReturn:
     except MemoryError:
         number = errno.ENOMEM
     finally:
-        # Whatever happened, the forked interpreter must not go on, nor print into the job's log.
-        os.write(site.reports, encode(FAILED, name, number))
-        os._exit(EXIT_STATUS)
+        # Whatever happened, the forked interpreter must not go on, nor print into the job's log: also if
+        # nobody is there any more to be told.
+        try:
+            os.write(site.reports, encode(FAILED, name, number))
+        finally:
+            os._exit(EXIT_STATUS)
 
 
 def _rehearse() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +102,34 @@ def test_a_large_command_comes_whole(tmp_path: Path, spare: bool) -> None:
     argv = [SH, "-c", 'echo "$#"; printf %s "$*" | wc -c', "sh", *arguments]
     outcome = walled.run(make_sandbox(), argv, log=tmp_path / "log", spare=spare)
     assert outcome.output.split() == ["900", str(len(" ".join(arguments)))]
+
+
+@pytest.mark.parametrize("error", ["OSError(5, 'x')", "RuntimeError('a defect')"])
+def test_an_init_that_nobody_listens_to_ends(error: str) -> None:
+    """With its step failed and its monitor gone init ends there, and never goes on as a second monitor."""
+    code = f"""
+import json, os, sys
+from jsched.isolation import plan, surroundings
+from jsched.isolation.sandbox import Sandbox
+from jsched.isolation.site import Command
+from jsched.isolation.start import start
+from jsched.linux import syscalls
+syscalls.block_all_signals()
+gate, opener = os.pipe()
+def fail(site):
+    os.read(gate, 1)
+    surroundings.forget_monitor(site)
+    raise {error}
+plan.WALLS = (plan.Step('late', fail),)
+log = os.open('/dev/null', os.O_WRONLY)
+started = start(Sandbox.from_fields(json.loads(sys.argv[1])), Command(('true',), {{}}), log)
+os.close(started.reports)
+os.write(opener, b'.')
+print(os.waitstatus_to_exitcode(os.waitpid(started.pid, 0)[1]), flush=True)
+"""
+    command = [sys.executable, "-c", code, json.dumps(make_sandbox())]
+    done = subprocess.run(command, cwd=walled.REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("127\n", "")
 
 
 def _init(monitor: subprocess.Popen[str]) -> int:
