@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -105,18 +106,14 @@ def test_the_hosts_network(tmp_path: Path) -> None:
 
 def test_names_are_resolved_through_a_file_in_run(tmp_path: Path) -> None:
     """Where the resolver's configuration is a link into /run, that one file is bound."""
-    target = Path("/run/jsched-test-resolver")
-    target.mkdir()
-    try:
+    with TemporaryDirectory(prefix="jsched-test-", dir="/run") as directory:
+        target = Path(directory)
         (target / "stub.conf").write_text("nameserver 127.0.0.53\n")
         (tmp_path / "resolv.conf").symlink_to(target / "stub.conf")
         binds = resolver_binds(sandboxes.HOST, tmp_path / "resolv.conf")
         outcome = run(f"cat {target}/stub.conf; ls /run", tmp_path, network="host", binds=binds)
-        assert outcome.output == "nameserver 127.0.0.53\njsched-test-resolver\n"
+        assert outcome.output == f"nameserver 127.0.0.53\n{target.name}\n"
         assert resolver_binds(sandboxes.NONE, tmp_path / "resolv.conf") == ()
-    finally:
-        (target / "stub.conf").unlink()
-        target.rmdir()
 
 
 def test_a_tree_is_copied_where_there_is_no_overlayfs(tmp_path: Path) -> None:
