@@ -45,8 +45,8 @@ class CgroupPlan(NamedTuple):
     """A job's cgroup, thought out by the server; plain enough for JSON.
 
     `homes` are to be made in this order, and entered in it. `writes` set the limits. `entering`
-    are written before a monitor enters for a moment and `entered` after it has left, for a limit
-    on processes that would leave no room for both.
+    are written before a monitor enters for a moment and `entered` after it has left, for a low
+    limit on processes, that counts the monitor too.
     """
 
     version: int
