@@ -36,7 +36,15 @@ class Usage(NamedTuple):
 
 
 def from_status(
-    run: RunRecord, status: int, usage: Usage, used: CgroupUsage | None = None, *, seconds: float, stopped: bool, timed_out: bool, killed: bool
+    run: RunRecord,
+    status: int,
+    usage: Usage,
+    used: CgroupUsage | None = None,
+    *,
+    seconds: float,
+    stopped: bool,
+    timed_out: bool,
+    killed: bool,
 ) -> ExitRecord:
     """Return the record of a job whose main process has ended with the wait status, after so many seconds.
 
