@@ -149,7 +149,7 @@ def test_nobody_escapes_a_lost_monitor(limited: Server) -> None:
 
 
 def test_a_restart(limited: Server) -> None:
-    """A job keeps its cgroup through kill -9 of the server, and a cgroup that nobody owns is swept at the next start."""
+    """A job keeps its cgroup through kill -9 of the server, and one that nobody owns is swept at the next start."""
     client = limited.client()
     job = client.start(JobSpec(["sleep", "1000"], limits=Limits(memory=64 * MEBIBYTE)))
     limited.kill()
