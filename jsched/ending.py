@@ -27,15 +27,15 @@ LOST = Ending(Event.LOST)
 HOST_RESTARTED = Ending(Event.KILLED, {"reason": Reason.HOST_RESTART.value})
 
 
-def from_record(record: ExitRecord, used: CgroupUsage | None = None) -> Ending:
-    """Return the ending that a monitor has recorded, with what the job's cgroup had counted, if it had one."""
-    event, reason = _event(record, used)
+def from_record(record: ExitRecord) -> Ending:
+    """Return the ending that a monitor has recorded."""
+    event, reason = _event(record)
     changes: dict[str, Any] = {
         "ended_at": to_microseconds(from_nanoseconds(record.ended_at_ns)),
         "reason": None if reason is None else reason.value,
         "forced": int(record.forced),
         **outcome_columns(_outcome(record)),
-        **usage_columns(_usage(record, used)),
+        **usage_columns(_usage(record)),
     }
     if record.started_at_ns is not None:
         changes["started_at"] = to_microseconds(from_nanoseconds(record.started_at_ns))
@@ -44,7 +44,7 @@ def from_record(record: ExitRecord, used: CgroupUsage | None = None) -> Ending:
     return Ending(event, changes)
 
 
-def _event(record: ExitRecord, used: CgroupUsage | None) -> tuple[Event, Reason | None]:
+def _event(record: ExitRecord) -> tuple[Event, Reason | None]:
     if record.failed_step is not None:
         return Event.START_FAILED, None
     if record.timed_out:
@@ -52,7 +52,7 @@ def _event(record: ExitRecord, used: CgroupUsage | None) -> tuple[Event, Reason 
     if record.stopped:
         return Event.ENDED_BY_STOP, None
     if record.signal is not None:
-        return Event.KILLED, _reason(record.signal, used)
+        return Event.KILLED, _reason(record.signal, record.used)
     return Event.ENDED_BY_ITSELF, None
 
 
@@ -62,7 +62,8 @@ def _reason(number: int, used: CgroupUsage | None) -> Reason:
     return Reason.OUT_OF_MEMORY if out_of_memory else Reason.SIGNAL
 
 
-def _usage(record: ExitRecord, used: CgroupUsage | None) -> Usage:
+def _usage(record: ExitRecord) -> Usage:
+    used = record.used
     # A cgroup counts also those that nobody has waited for; getrusage(2) does not.
     known = {name: value for name, value in (used._asdict() if used else {}).items() if value is not None}
     return Usage(**{"cpu_user": record.cpu_user, "cpu_system": record.cpu_system, "max_rss": record.max_rss, **known})

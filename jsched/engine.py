@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -17,6 +18,7 @@ from jsched.lifecycle import Lifecycle
 from jsched.output.follower import Follower, open_follower
 from jsched.output.logfile import LogFiles
 from jsched.output.watcher import Watcher
+from jsched.resources import Resources
 from jsched.store import Store
 from jsched.supervisor.client import Supervisor
 
@@ -73,6 +75,8 @@ class Engine:
         watcher.open()
         stack.callback(watcher.close)
         self._logs = LogFiles(watcher)
+        self._resources = await asyncio.to_thread(Resources, config)
+        stack.push_async_callback(asyncio.to_thread, self._resources.close)
         supervisor = Supervisor(
             runs_dir=config.runs_dir,
             exits_dir=config.exits_dir,
@@ -81,7 +85,7 @@ class Engine:
         )
         await supervisor.open()
         stack.push_async_callback(supervisor.close)
-        self._lifecycle = Lifecycle(config, self._store, supervisor, self._logs.finish)
+        self._lifecycle = Lifecycle(config, self._store, supervisor, self._resources, self._logs.finish)
         stack.push_async_callback(self._close_lifecycle)
         watcher.watch_directory(config.exits_dir, self._lifecycle.exit_record_arrived)
         await self._lifecycle.recover()
@@ -125,8 +129,11 @@ class Engine:
         return StopResult(await self._undrained(live.ended), already_ended=False)
 
     async def get(self, ref: str) -> Job:
-        """Return a job as it is now."""
-        return await self._store.resolve(ref)
+        """Return a job as it is now, with what it has used so far if it runs."""
+        job = await self._store.resolve(ref)
+        if self._lifecycle.live(job.id) is None:
+            return job
+        return replace(job, usage=await asyncio.to_thread(self._resources.usage, job.id))
 
     async def list(self, wanted: JobFilter | None = None, *, page_size: int = 0, page_token: str = "") -> JobPage:
         """Return one page of jobs, newest first; 100 if no size is given, at most 1,000, fewer if they are large."""

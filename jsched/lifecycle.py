@@ -20,10 +20,12 @@ from jsched.config import Config
 from jsched.ending import Ending
 from jsched.environment import complete_environment, home_directory
 from jsched.errors import FailedPrecondition, JschedError, NotFound, ResourceExhausted, StartFailed, Unavailable
+from jsched.isolation.draft import Planned
 from jsched.job import FailedStep, Job, JobSpec
 from jsched.linux import process
 from jsched.live import LiveJob
 from jsched.recovery import NeverStarted, StillRunning
+from jsched.resources import Resources
 from jsched.settler import Settler
 from jsched.state import Event, JobState, advance
 from jsched.store import JobRecord, Store
@@ -43,13 +45,21 @@ class Lifecycle:
     `ended` is called with a job's id once its end is written down.
     """
 
-    def __init__(self, config: Config, store: Store, supervisor: Supervisor, ended: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        supervisor: Supervisor,
+        resources: Resources,
+        ended: Callable[[str], None],
+    ) -> None:
         self._config = config
+        self._resources = resources
         self._store = store
         self._supervisor = supervisor
         self._live: dict[str, LiveJob] = {}
         self._tasks = Tasks()
-        self._settler = Settler(config, store, self._live, self._tasks, supervisor.release, ended)
+        self._settler = Settler(config, store, resources, self._live, self._tasks, supervisor.release, ended)
         self.exit_record_arrived = self._settler.exit_record_arrived
 
     def live(self, job_id: str) -> LiveJob | None:
@@ -75,7 +85,7 @@ class Lifecycle:
         tasks = [self._tasks.spawn(self._take_over(self._live[one.job.id], one)) for one in found]
         if tasks:
             await asyncio.wait(tasks, timeout=_RECOVERY_SECONDS)
-        await asyncio.to_thread(recovery.sweep, self._config, tuple(self._live))
+        await asyncio.to_thread(recovery.sweep, self._config, self._resources, tuple(self._live))
         await self._settler.look_for_exit_records()
 
     async def start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
@@ -128,8 +138,17 @@ class Lifecycle:
     async def _start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
         while True:
             job_id = str(uuid.uuid4())
-            log_path = str(self._config.log_path(job_id))
-            job = Job(job_id, spec, owner, JobState.PENDING, created_at=datetime.now(UTC), log_path=log_path)
+            planned = await self._plan(job_id, spec)
+            job = Job(
+                job_id,
+                spec,
+                owner,
+                JobState.PENDING,
+                created_at=datetime.now(UTC),
+                log_path=str(self._config.log_path(job_id)),
+                applied=planned.applied,
+                unenforced=planned.unenforced,
+            )
             live = LiveJob(job_id)
             # Known before it is started: its end may come before the answer to its start.
             self._live[job_id] = live
@@ -140,7 +159,7 @@ class Lifecycle:
                 live.fail(error)
                 raise
             if new:
-                return await self._launch(live, job)
+                return await self._launch(live, job, planned)
             del self._live[job_id]
             # Gone again: that start has failed meanwhile, without a trace.
             with contextlib.suppress(NotFound):
@@ -155,7 +174,13 @@ class Lifecycle:
             raise _start_failure(job, job.outcome)
         return job
 
-    async def _launch(self, live: LiveJob, job: Job) -> Job:
+    async def _plan(self, job_id: str, spec: JobSpec) -> Planned:
+        """Return how the job's limits are applied; a path may lie on a file system that does not answer."""
+        if spec.limits.disk:
+            return await asyncio.to_thread(self._resources.plan, job_id, spec.limits)
+        return self._resources.plan(job_id, spec.limits)
+
+    async def _launch(self, live: LiveJob, job: Job, planned: Planned) -> Job:
         spec = job.spec
         try:
             run = await self._supervisor.launch(
@@ -166,6 +191,7 @@ class Lifecycle:
                 log_path=job.log_path,
                 timeout=spec.timeout,
                 grace=spec.grace,
+                cgroup=planned.cgroup,
             )
         except StartFailed as error:
             await self._note_failed_start(live, error)
@@ -225,7 +251,7 @@ class Lifecycle:
 
     async def _take_over(self, live: LiveJob, found: JobRecord) -> None:
         job = found.job
-        match await insist(job.id, lambda: asyncio.to_thread(recovery.survey, self._config, found)):
+        match await insist(job.id, lambda: asyncio.to_thread(recovery.survey, self._config, self._resources, found)):
             case NeverStarted():
                 # The claim stays, or a monitor that comes late would start the job after all.
                 await self._undo_start(live, job, Unavailable(f"job {job.id} was never started", hint="try again"))

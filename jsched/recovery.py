@@ -16,6 +16,7 @@ from pathlib import Path
 from jsched.config import Config
 from jsched.ending import HOST_RESTARTED, LOST, Ending, from_record
 from jsched.linux import process
+from jsched.resources import Resources
 from jsched.store import JobRecord
 from jsched.store.rows import to_microseconds
 from jsched.supervisor import orphans, record
@@ -41,7 +42,7 @@ class StillRunning:
 Finding = NeverStarted | StillRunning | Ending
 
 
-def survey(config: Config, job: JobRecord) -> Finding:
+def survey(config: Config, resources: Resources, job: JobRecord) -> Finding:
     """Find out what became of a job that the store believes to be live; blocking."""
     job_id = job.job.id
     exit_record = record.read_exit(config.exits_dir, job_id)
@@ -53,15 +54,15 @@ def survey(config: Config, job: JobRecord) -> Finding:
         return HOST_RESTARTED
     if run is None:
         if record.claim_run(config.runs_dir, job_id):
-            return _unwatched(config, job_id)
-        return survey(config, job)
+            return _unwatched(config, resources, job_id)
+        return survey(config, resources, job)
     if run.boot_id != process.boot_id():
         return HOST_RESTARTED
     pidfd = _open_monitor(run)
     if pidfd is not None:
         return StillRunning(run, pidfd)
     exit_record = record.read_exit(config.exits_dir, job_id)
-    return from_record(exit_record) if exit_record is not None else lost(job_id, run)
+    return from_record(exit_record) if exit_record is not None else lost(resources, job_id, run)
 
 
 def _open_monitor(run: RunRecord) -> int | None:
@@ -71,19 +72,22 @@ def _open_monitor(run: RunRecord) -> int | None:
     return process.open_process(run.monitor_pid, run.monitor_start)
 
 
-def lost(job_id: str, run: RunRecord | None) -> Ending:
+def lost(resources: Resources, job_id: str, run: RunRecord | None) -> Ending:
     """Return the ending of a job whose monitor left no exit record, after killing what is left of it; blocking."""
+    # All that is in the cgroup; what was never in one is found by other marks.
+    resources.end(job_id)
     killed = orphans.kill_orphans(job_id, run)
-    _LOG.warning("job %s: its monitor is gone and left no record; %d processes killed", job_id, killed)
+    _LOG.warning("job %s: its monitor is gone and left no record; %d processes killed one by one", job_id, killed)
     return LOST
 
 
-def sweep(config: Config, live: Iterable[str]) -> None:
+def sweep(config: Config, resources: Resources, live: Iterable[str]) -> None:
     """Remove what a crash left behind for jobs that are not live; blocking.
 
     Claims stay until the host restarts: who knows when the monitor comes that they are for.
     """
     keep, boot = set(live), process.boot_id()
+    resources.sweep(keep)
     for directory in (config.exits_dir, config.runs_dir, config.stops_dir):
         for path in directory.iterdir():
             job_id = _JOB_ID.search(path.name)
@@ -103,12 +107,12 @@ def exit_records(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir() if _JOB_ID.fullmatch(path.name)]
 
 
-def _unwatched(config: Config, job_id: str) -> Finding:
+def _unwatched(config: Config, resources: Resources, job_id: str) -> Finding:
     """Return what is to be thought of a job without a run record, whose place is taken now."""
     if record.read_claim(config.runs_dir, job_id) is not None:
         return NeverStarted()
     # A monitor had taken it, and what it wrote is damaged: it may have run.
-    return lost(job_id, None)
+    return lost(resources, job_id, None)
 
 
 def _claimed_in(boot: str, path: Path) -> bool:

@@ -10,6 +10,7 @@ from jsched import recovery
 from jsched.config import Config
 from jsched.ending import Ending, from_record
 from jsched.live import LiveJob
+from jsched.resources import Resources
 from jsched.state import advance
 from jsched.store import Store
 from jsched.supervisor import record
@@ -29,6 +30,7 @@ class Settler:
         self,
         config: Config,
         store: Store,
+        resources: Resources,
         live: dict[str, LiveJob],
         tasks: Tasks,
         release: Callable[[str], None],
@@ -36,6 +38,7 @@ class Settler:
     ) -> None:
         self._config = config
         self._store = store
+        self._resources = resources
         self._live = live
         self._tasks = tasks
         self._release = release
@@ -82,7 +85,7 @@ class Settler:
                 await self.end(live, from_record(exit_record))
                 return
             if gone:
-                ending = await insist(job_id, lambda: asyncio.to_thread(recovery.lost, job_id, run))
+                ending = await insist(job_id, lambda: asyncio.to_thread(recovery.lost, self._resources, job_id, run))
                 await self.end(live, ending)
                 return
             if not live.monitor_gone:

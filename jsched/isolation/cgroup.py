@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from jsched.isolation.cgroupfs import Cgroupfs
 
+# More than that the database can't hold.
+_MOST = 2.0**63
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
 REMOVE_PATIENCE = 2.0
 
@@ -43,8 +45,8 @@ class CgroupPlan(NamedTuple):
     """A job's cgroup, thought out by the server; plain enough for JSON.
 
     `homes` are to be made in this order, and entered in it. `writes` set the limits. `entering`
-    are written before a monitor enters for a moment and `entered` after it has left, for a limit
-    on processes that would leave no room for both.
+    are written before a monitor enters for a moment and `entered` after it has left, for a low
+    limit on processes, that counts the monitor too.
     """
 
     version: int
@@ -219,6 +221,14 @@ def plan_from_json(value: list[Any]) -> CgroupPlan:
     return CgroupPlan(
         int(version), str(root), tuple(Home(*home) for home in homes), tuple(before), tuple(entering), tuple(entered)
     )
+
+
+def usage_from_json(value: list[Any]) -> CgroupUsage | None:
+    """Return the usage that JSON has made a list of; None if it was none."""
+    known = len(value) == len(CgroupUsage._fields)
+    # A bool is an int, and no number of anything.
+    whole = all(one is None or (type(one) in (int, float) and 0 <= one < _MOST) for one in value)
+    return CgroupUsage(*value) if known and whole else None
 
 
 def table(text: str | None) -> dict[str, int]:

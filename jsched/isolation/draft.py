@@ -11,6 +11,7 @@ from jsched.limits import ALL_DISKS, DiskLimit, Limits, Unenforced
 from jsched.linux.disks import Disk, find_disk, real_disks
 
 _DISKS_KEPT = 5.0
+_FEW_PIDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,12 @@ class Draft:
         self.unenforced.append(Unenforced(limit, controller, reason))
 
     def write_pids(self, file: str, most: int) -> None:
-        """Add the limit on processes, with room for the monitor that enters to fork the first of them."""
+        """Add the limit on processes, with a place more for as long as the monitor is inside."""
         self.write(file, most)
-        if most == 1:
-            self.entering.append(Write(file, "2"))
-            self.entered.append(Write(file, "1"))
+        # More than a few the command can't have made before the monitor has left.
+        if most < _FEW_PIDS:
+            self.entering.append(Write(file, str(most + 1)))
+            self.entered.append(Write(file, str(most)))
 
 
 class Disks:

@@ -18,6 +18,7 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -66,9 +67,11 @@ async def serve(config: Config, certs_dir: Path) -> None:
         await _report(answers, health_pb2.HealthCheckResponse.SERVING)
         _announce(host, port)
         await asyncio.wait((stop, engine.failed), return_when=asyncio.FIRST_COMPLETED)
-        await _drain(config, server, engine, answers, accepting)
+        stopped = await _drain(config, server, engine, answers, accepting)
         if engine.failed.done():
             raise engine.failed.result()
+    if not stopped:
+        _leave_at_once()
 
 
 def _server(config: Config, audit: Audit, accepting: asyncio.Event) -> grpc.aio.Server:
@@ -103,24 +106,32 @@ def _bind(server: grpc.aio.Server, listen: str, certs_dir: Path) -> int:
 
 async def _drain(
     config: Config, server: grpc.aio.Server, engine: Engine, answers: health.HealthServicer, accepting: asyncio.Event
-) -> None:
+) -> bool:
+    """Let calls end; return whether all connections have ended too."""
     _LOG.info("shutting down; jobs run on")
     accepting.clear()
     _notify("STOPPING=1")
     await _report(answers, health_pb2.HealthCheckResponse.NOT_SERVING)
     engine.drain()
-    await _stop(server, config.drain_timeout)
+    return await _stop(server, config.drain_timeout)
 
 
-async def _stop(server: grpc.aio.Server, grace: float) -> None:
-    """Stop serving; calls may go on for `grace` seconds.
+async def _stop(server: grpc.aio.Server, grace: float) -> bool:
+    """Stop serving; calls may go on for `grace` seconds. Return whether all connections have ended.
 
     gRPC waits up to 20 seconds for a client that does not answer its last ping: nobody else has to.
     """
     stopping = asyncio.ensure_future(server.stop(grace))
     await asyncio.wait((stopping,), timeout=grace + _LAST_SECONDS)
-    if not stopping.done():
-        _LOG.warning("a connection does not end; it is left to the kernel")
+    return stopping.done()
+
+
+def _leave_at_once() -> NoReturn:
+    """End this process, of which everything is closed but a connection: gRPC's thread would be waited for."""
+    _LOG.info("a client does not answer; its connection is left to the kernel")
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 async def _report(answers: health.HealthServicer, status: int) -> None:

@@ -54,10 +54,13 @@ def spec_columns(spec: JobSpec) -> dict[str, Any]:
     }
 
 
-def limits_columns(applied: Limits, unenforced: Sequence[Unenforced]) -> dict[str, Any]:
+def limits_columns(applied: Limits | None, unenforced: Sequence[Unenforced]) -> dict[str, Any]:
     """Return the columns that say which limits a job really has, and which it lacks."""
     lacking = [[one.limit, one.controller, one.reason] for one in unenforced]
-    return {"applied": json.dumps(to_json(applied)), "unenforced": json.dumps(lacking)}
+    return {
+        "applied": None if applied is None else json.dumps(to_json(applied)),
+        "unenforced": json.dumps(lacking) if lacking else None,
+    }
 
 
 def outcome_columns(outcome: Outcome | None) -> dict[str, Any]:

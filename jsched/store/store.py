@@ -16,7 +16,7 @@ from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError,
 from jsched.job import Job, JobFilter, JobPage
 from jsched.state import LIVE_STATES, JobState
 from jsched.store.connection import Connections, Sync
-from jsched.store.rows import JobRecord, same_request, spec_columns, to_microseconds, to_record
+from jsched.store.rows import JobRecord, limits_columns, same_request, spec_columns, to_microseconds, to_record
 
 _ID_PREFIX = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 _TOKEN_DIGEST = 12
@@ -60,6 +60,7 @@ class Store:
             "created_at": to_microseconds(job.created_at),
             "log_path": job.log_path,
             "boot_id": boot_id,
+            **limits_columns(job.applied, job.unenforced),
         }
         return await self._connections.write(lambda db: _insert(db, job, request_id, columns), sync=Sync.SOON)
 

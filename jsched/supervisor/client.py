@@ -21,6 +21,7 @@ from jsched.errors import (
     StartFailed,
     Unavailable,
 )
+from jsched.isolation.cgroup import CgroupPlan
 from jsched.supervisor import record
 from jsched.supervisor.launcher_link import LauncherLink
 from jsched.supervisor.link import Link
@@ -86,6 +87,7 @@ class Supervisor:
         log_path: str | os.PathLike[str],
         timeout: float | None,  # noqa: ASYNC109 the job's, not this call's
         grace: float,
+        cgroup: CgroupPlan | None = None,
     ) -> RunRecord:
         """Start a job and return when its command was executed; `env` is its whole environment, paths are absolute.
 
@@ -107,6 +109,7 @@ class Supervisor:
             stops_dir=self._stops_dir,
             timeout=timeout,
             grace=grace,
+            cgroup=cgroup,
         )
         link, report = await self._send(request)
         if report is None:
@@ -231,6 +234,7 @@ def _error(request: LaunchRequest, report: Report) -> JschedError:
         "exec": (StartFailed, f"cannot execute {request.argv[0]!r}", request.argv[0]),
         "workdir": (StartFailed, f"working directory {request.workdir}", request.workdir),
         "log": (FailedPrecondition, f"log file {request.log_path}", request.log_path),
+        "cgroup": (FailedPrecondition, f"cgroup of job {job_id}", job_id),
         "record": (Internal, f"run record of job {job_id}", job_id),
         "fork": (Internal, f"cannot create a process for job {job_id}", job_id),
     }

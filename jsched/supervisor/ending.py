@@ -10,6 +10,7 @@ import signal
 import time
 from typing import NamedTuple
 
+from jsched.isolation.cgroup import CgroupUsage
 from jsched.supervisor import record
 from jsched.supervisor.record import ExitRecord, RunRecord
 from jsched.supervisor.wire import LaunchRequest
@@ -35,11 +36,19 @@ class Usage(NamedTuple):
 
 
 def from_status(
-    run: RunRecord, status: int, usage: Usage, *, seconds: float, stopped: bool, timed_out: bool, killed: bool
+    run: RunRecord,
+    status: int,
+    usage: Usage,
+    used: CgroupUsage | None = None,
+    *,
+    seconds: float,
+    stopped: bool,
+    timed_out: bool,
+    killed: bool,
 ) -> ExitRecord:
     """Return the record of a job whose main process has ended with the wait status, after so many seconds.
 
-    `killed` says that SIGKILL was sent to it.
+    `killed` says that SIGKILL was sent to it, `used` what its cgroup has counted.
     """
     killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     return ExitRecord(
@@ -57,6 +66,7 @@ def from_status(
         cpu_user=usage.cpu_user,
         cpu_system=usage.cpu_system,
         max_rss=usage.max_rss,
+        used=used,
     )
 
 

@@ -22,6 +22,7 @@ from binascii import crc32
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from jsched.isolation.cgroup import CgroupUsage, usage_from_json
 from jsched.linux import process
 
 Directory = str | os.PathLike[str]
@@ -57,8 +58,9 @@ class ExitRecord(NamedTuple):
     `stopped` and `timed_out` say what was being carried out when it ended, `forced` that SIGKILL
     was needed for its main process then. Times are nanoseconds since the epoch; `ended_at_ns` is
     the start plus the time that passed, so a jump of the clock does not falsify it. CPU time is
-    in seconds. `max_rss` is in bytes, of the largest single process; it is never below the few
-    MiB that the process has had between fork and exec, getrusage(2).
+    in seconds. `max_rss` is in bytes, of the largest single process; it is never below what the
+    monitor has, whose memory the process shares before exec, getrusage(2). `used` is what the job's
+    cgroup has counted, if it had one.
     """
 
     job_id: str
@@ -74,6 +76,7 @@ class ExitRecord(NamedTuple):
     cpu_user: float
     cpu_system: float
     max_rss: int
+    used: CgroupUsage | None = None
 
 
 _INTEGER = (int,)
@@ -101,6 +104,7 @@ _EXIT_TYPES: dict[str, tuple[type, ...]] = {
     "cpu_user": (int, float),
     "cpu_system": (int, float),
     "max_rss": _INTEGER,
+    "used": (list, type(None)),
 }
 
 
@@ -178,7 +182,8 @@ def read_exit(exits_dir: Directory, job_id: str) -> ExitRecord | None:
     fields = _read(exits_dir, job_id, _EXIT_TYPES)
     if fields is None:
         return None
-    record = ExitRecord(**fields)
+    used = fields.pop("used")
+    record = ExitRecord(**fields, used=used and usage_from_json(used))
     return record if _tells_an_end(record) else None
 
 
@@ -255,8 +260,9 @@ def _read(directory: Directory, job_id: str, types: dict[str, tuple[type, ...]])
         return None
     try:
         fields = json.loads(body)
-        known = {name: fields[name] for name in types}
-    except (ValueError, KeyError, TypeError, RecursionError):
+        # What a monitor of an earlier version did not know of is None, which not every field may be.
+        known = {name: fields.get(name) for name in types}
+    except (ValueError, AttributeError, RecursionError):
         return None
     whole = all(type(value) in types[name] and _is_sane(value) for name, value in known.items())
     return known if whole and known["job_id"] == job_id else None

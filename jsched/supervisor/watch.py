@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
@@ -10,6 +11,8 @@ import signal
 import time
 from typing import NamedTuple
 
+from jsched.isolation import cgroup_v1, cgroup_v2  # noqa: F401 imported here, they are there in every monitor
+from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan
 from jsched.linux import process, syscalls
 from jsched.supervisor import command, ending, record, wire
 from jsched.supervisor.ending import Usage
@@ -46,6 +49,8 @@ class Watch:
         self._failure: tuple[str, int] | None = None
         self._status: int | None = None
         self._usage = Usage()
+        self._cgroup: Cgroup | None = None
+        self._used: CgroupUsage | None = None
         self._childless = False
         self._started = 0.0
         self._ended = 0.0
@@ -63,6 +68,7 @@ class Watch:
         except Exception as defect:  # noqa: BLE001 the tree must not be left alone
             ending.complain(self._request.job_id, defect)
         self._sweep()
+        self._clear_cgroup()
         self._record()
 
     # Start: the run record stands before the command is executed.
@@ -73,13 +79,24 @@ class Watch:
         try:
             self._started = now()
             self._run = step("record", _write_run, request, self._monitor)
-            pid = command.execute(request, self._monitor.null, log)
+            pid = self._execute(log)
         finally:
             os.close(log)
-        self._stopping = Stopping(pid, request.grace, request.timeout)
+        self._stopping = Stopping(pid, request.grace, request.timeout, self._kill)
         self._run = self._run._replace(pid=pid, pid_start=process.start_time(pid))
         wire.send_report(self._monitor.link, Report(request.job_id, run=self._run))
         self._note_at = now() + _NOTE_AFTER
+
+    def _execute(self, log: int) -> int:
+        """Execute the command where its limits hold, and return its pid."""
+        if self._request.cgroup is None:
+            return command.execute(self._request, self._monitor.null, log)
+        cgroup = from_plan(self._request.cgroup)
+        step("cgroup", cgroup.make)
+        self._cgroup = cgroup
+        with contextlib.ExitStack() as stack:
+            step("cgroup", stack.enter_context, cgroup.entered())
+            return command.execute(self._request, self._monitor.null, log)
 
     # Watch: signals tell of the end of a child, and of a wish for the end of the job.
 
@@ -121,19 +138,36 @@ class Watch:
                 self._status = status
                 self._ended = now()
 
+    def _kill(self) -> None:
+        """Send SIGKILL to all that is there of the job."""
+        if self._cgroup is not None:
+            self._cgroup.kill()
+        kill_tree()
+
     def _sweep(self) -> None:
         """Kill and reap all that is left; what may not be signalled is waited for."""
         pause = _SHORTEST_PAUSE
         self._reap()
         while not self._childless:
             try:
-                kill_tree()
+                self._kill()
             except OSError as error:
                 ending.complain(self._request.job_id, error)
             if select.select([self._monitor.signals], [], [], pause)[0]:
                 syscalls.read_signalfd(self._monitor.signals)
             self._reap()
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _clear_cgroup(self) -> None:
+        """Read what was used, and remove the cgroup: nobody is in it any more."""
+        if self._cgroup is None:
+            return
+        try:
+            self._used = self._cgroup.usage()
+            self._cgroup.remove()
+        except OSError as error:
+            # A server that starts removes what is left.
+            ending.complain(self._request.job_id, error)
 
     def _record(self) -> None:
         request = self._request
@@ -142,6 +176,7 @@ class Watch:
                 self._run,
                 self._status,
                 self._usage,
+                self._used,
                 seconds=self._ended - self._started,
                 stopped=self._stopping.stopped,
                 timed_out=self._stopping.timed_out,

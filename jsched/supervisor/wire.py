@@ -14,6 +14,7 @@ import os
 import struct
 from typing import Any, NamedTuple
 
+from jsched.isolation.cgroup import CgroupPlan, plan_from_json
 from jsched.supervisor.record import RunRecord
 
 FORK = b"f"
@@ -25,7 +26,10 @@ _PIECE = 1024 * 1024
 
 
 class LaunchRequest(NamedTuple):
-    """A job to start; `env` is its whole environment, `timeout` and `grace` are seconds."""
+    """A job to start; `env` is its whole environment, `timeout` and `grace` are seconds.
+
+    Without a `cgroup` there are no limits.
+    """
 
     job_id: str
     argv: tuple[str, ...]
@@ -38,6 +42,7 @@ class LaunchRequest(NamedTuple):
     stops_dir: str
     timeout: float | None
     grace: float
+    cgroup: CgroupPlan | None = None
 
 
 class Report(NamedTuple):
@@ -79,6 +84,7 @@ def receive_request(link: int) -> LaunchRequest | None:
         return None
     fields: dict[str, Any] = json.loads(body)
     fields["argv"] = tuple(fields["argv"])
+    fields["cgroup"] = fields["cgroup"] and plan_from_json(fields["cgroup"])
     return LaunchRequest(**fields)
 
 

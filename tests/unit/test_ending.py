@@ -68,12 +68,12 @@ def test_what_a_record_says(name: str) -> None:
 )
 def test_out_of_memory(changes: dict[str, Any], kills: int | None, reason: str | None) -> None:
     """A SIGKILL that the cgroup has counted is the kernel's, any other somebody's."""
-    assert from_record(BASE._replace(**changes), CgroupUsage(oom_kills=kills)).changes["reason"] == reason
+    assert from_record(BASE._replace(**changes, used=CgroupUsage(oom_kills=kills))).changes["reason"] == reason
 
 
 def test_usage_of_a_cgroup() -> None:
     """What the cgroup has counted counts more than what was waited for, and what it has not is from there."""
-    changes = from_record(BASE, CgroupUsage(cpu_user=7.0, memory_peak=5, oom_kills=0)).changes
+    changes = from_record(BASE._replace(used=CgroupUsage(cpu_user=7.0, memory_peak=5, oom_kills=0))).changes
     assert (changes["cpu_user"], changes["cpu_system"], changes["max_rss"]) == (7.0, 0.25, 4096)
     assert json.loads(changes["usage"]) == {"memory_peak": 5, "oom_kills": 0}
 

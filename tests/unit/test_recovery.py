@@ -17,15 +17,20 @@ import pytest
 from jsched import datadir, recovery
 from jsched.config import Config
 from jsched.ending import HOST_RESTARTED, LOST, from_record
+from jsched.isolation.hierarchy import NoHierarchy
 from jsched.job import Job, JobSpec
 from jsched.linux import process
 from jsched.recovery import Finding, NeverStarted, StillRunning
+from jsched.resources import Resources
 from jsched.state import JobState
 from jsched.store import JobRecord
 from jsched.supervisor import record
 from jsched.supervisor.record import ExitRecord, RunRecord
 
 OTHER_BOOT = "11111111-1111-4111-8111-111111111111"
+
+
+NOTHING = Resources(Config(Path("/nowhere"), Path("/nowhere")), NoHierarchy("no cgroups in this test"))
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def exit_of(job: JobRecord) -> ExitRecord:
 
 def survey(config: Config, job: JobRecord) -> Finding:
     """Survey a job, and close what was opened for it."""
-    finding = recovery.survey(config, job)
+    finding = recovery.survey(config, NOTHING, job)
     if isinstance(finding, StillRunning):
         os.close(finding.pidfd)
     return finding
@@ -88,7 +93,7 @@ def test_it_runs(config: Config, sleeper: tuple[int, int]) -> None:
     """A monitor whose pid, start time and boot are those of the record is there, by file or by row."""
     job = row()
     record.write_run(config.runs_dir, run_of(job, *sleeper))
-    finding = recovery.survey(config, job)
+    finding = recovery.survey(config, NOTHING, job)
     assert isinstance(finding, StillRunning)
     assert finding.run == run_of(job, *sleeper)
     # It is that process which the descriptor stands for: signal 0 is sent to nobody else.
@@ -163,9 +168,9 @@ def test_orphans_are_killed(config: Config) -> None:
     job = row()
     with subprocess.Popen(["sleep", "1000"], env={"JSCHED_JOB_ID": job.job.id}) as orphan:
         start = process.start_time(orphan.pid)
-        assert recovery.lost(job.job.id, run_of(job, 2**22 + 1, start + 1)) == LOST
+        assert recovery.lost(NOTHING, job.job.id, run_of(job, 2**22 + 1, start + 1)) == LOST
         assert orphan.poll() is None
-        assert recovery.lost(job.job.id, run_of(job, 2**22 + 1, start)) == LOST
+        assert recovery.lost(NOTHING, job.job.id, run_of(job, 2**22 + 1, start)) == LOST
         assert orphan.wait(20) == -signal.SIGKILL
 
 
@@ -186,7 +191,7 @@ def test_sweeping(config: Config) -> None:
         for name in (live, gone, f".{live}.1.2", f".{gone}.1.2", "strange", ".hidden", f"{gone}x"):
             (directory / name).write_bytes(b"x")
         (directory / str(uuid.uuid4())).mkdir()
-    recovery.sweep(config, [live])
+    recovery.sweep(config, NOTHING, [live])
     for directory in (config.runs_dir, config.exits_dir, config.stops_dir):
         # A monitor may be about to rename its temporary file; in the others only a crash leaves one.
         kept = {live, "strange", ".hidden"} | ({f".{live}.1.2"} if directory == config.exits_dir else set())
@@ -197,10 +202,10 @@ def test_claims_stay_until_the_host_restarts(config: Config, monkeypatch: pytest
     """A claim outlives the start it is for, as nobody knows when a late monitor comes; after a boot none does."""
     job_id = str(uuid.uuid4())
     record.write_claim(config.runs_dir, job_id)
-    recovery.sweep(config, [])
+    recovery.sweep(config, NOTHING, [])
     assert record.read_claim(config.runs_dir, job_id) == process.boot_id()
     monkeypatch.setattr(process, "boot_id", lambda: OTHER_BOOT)
-    recovery.sweep(config, [])
+    recovery.sweep(config, NOTHING, [])
     assert list(config.runs_dir.iterdir()) == []
 
 

@@ -137,6 +137,9 @@ def test_room_for_the_monitor(tmp_path: Path, make: type[Hierarchy]) -> None:
     assert planned.cgroup.entering == (Write(file, "2"),)
     assert planned.cgroup.entered == (Write(file, "1"),)
     assert writes(hierarchy, Limits(pids=1), companions=1)["pids.max"] == "2"
+    planned = hierarchy.plan("job", Limits(pids=512))
+    assert planned.cgroup is not None
+    assert planned.cgroup.entering == planned.cgroup.entered == ()
 
 
 @pytest.mark.parametrize(

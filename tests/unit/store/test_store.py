@@ -328,7 +328,7 @@ def test_limits_and_usage_are_kept(tmp_path: Path) -> None:
 
     async def body(store: Store) -> None:
         job = a_job()
-        await store.insert(job, None)
+        await store.insert(job, None, BOOT)
         changes = limits_columns(applied, lacking)
         running = await store.advance(job.id, JobState.PENDING, JobState.RUNNING, changes)
         assert (running.applied, running.unenforced, running.usage) == (applied, lacking, None)
@@ -343,10 +343,10 @@ def test_other_limits_are_another_request(tmp_path: Path) -> None:
     """The request id of a job does not find it for somebody who asks for other limits."""
 
     async def body(store: Store) -> None:
-        await store.insert(a_job(limits=Limits(pids=5)), "once")
-        assert (await store.insert(a_job(limits=Limits(pids=5)), "once"))[1] is False
+        await store.insert(a_job(limits=Limits(pids=5)), "once", BOOT)
+        assert (await store.insert(a_job(limits=Limits(pids=5)), "once", BOOT))[1] is False
         with pytest.raises(AlreadyExists):
-            await store.insert(a_job(limits=Limits(pids=6)), "once")
+            await store.insert(a_job(limits=Limits(pids=6)), "once", BOOT)
 
     run(tmp_path, body)
 
