@@ -28,6 +28,10 @@ class InitProcess:
         self._reports = reports
         self._told = Reports()
 
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when init has told something, or has ended."""
+        return self._reports
+
     def wait_until_ready(self) -> None:
         """Wait until a spare init has its walls; raises StepFailed if it has not, and then it is reaped."""
         while not (self._told.ready or self._told.started):

@@ -70,7 +70,7 @@ def fork_init(
 
 def _open_sources(site: Site, cleanup: contextlib.ExitStack) -> None:
     """Open what only the monitor may open, if it is root: init will be nobody on the host."""
-    if os.geteuid() == 0:
+    if site.privileged:
         with _step("sources"):
             try:
                 mounts.open_sources(site)
@@ -99,7 +99,7 @@ def _admit(site: Site, pid: int, opener: int) -> None:
     with _step("maps"):
         if sandbox.has_user_namespace:
             namespaces.write_id_maps(pid, sandbox.uid_map, sandbox.gid_map)
-    if sandbox.has_user_namespace and os.geteuid() == 0:
+    if sandbox.has_user_namespace and site.privileged:
         with _step("owners"):
             owners.map_owners(site, pid)
     with _step("maps"):

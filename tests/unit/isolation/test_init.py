@@ -123,7 +123,7 @@ def fail(site):
 plan.WALLS = (plan.Step('late', fail),)
 log = os.open('/dev/null', os.O_WRONLY)
 started = start(Sandbox.from_fields(json.loads(sys.argv[1])), Command(('true',), {{}}), log)
-os.close(started._reports)
+os.close(started.fileno())
 os.write(opener, b'.')
 print(os.waitstatus_to_exitcode(os.waitpid(started.pid, 0)[1]), flush=True)
 """
