@@ -113,14 +113,9 @@ def _spare(sandbox: Any) -> float:
 
 
 def _wait(started: Any) -> None:
-    from jsched.isolation.reports import Reports
-
-    reports = Reports()
-    while reports.status is None and reports.failed_step is None:
-        reports = reports.read(started.reports)
-    assert reports.status == 0, reports
-    os.close(started.reports)
-    os.waitpid(started.pid, 0)
+    started.wait_until_started()
+    _, init_status = os.waitpid(started.pid, 0)
+    assert started.take_status(init_status) == 0
 
 
 def _program(*argv: str) -> float:

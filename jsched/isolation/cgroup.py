@@ -128,6 +128,14 @@ class Cgroup(ABC):
         """
 
     @abstractmethod
+    def entrances(self) -> list[int]:
+        """Return close-on-exec descriptors that a process with one thread enters by, writing "0" to each.
+
+        It needs no rights of its own for that. Empty in version 2, where entering so takes long: see into_fd().
+        They are the caller's to close.
+        """
+
+    @abstractmethod
     def kill(self) -> None:
         """Send SIGKILL to everybody inside, also to those who are just being forked.
 

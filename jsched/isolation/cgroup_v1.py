@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 
@@ -20,6 +21,18 @@ class CgroupV1(Cgroup):
     def into_fd(self) -> int | None:
         """Return None: version 1 has no CLONE_INTO_CGROUP."""
         return None
+
+    def entrances(self) -> list[int]:
+        """Return descriptors of the `tasks` files."""
+        opened: list[int] = []
+        try:
+            for directory in self.directories:
+                opened.append(self.fs.open_for_writing(f"{directory}/tasks"))
+        except OSError:
+            for fd in opened:
+                os.close(fd)
+            raise
+        return opened
 
     def kill(self) -> None:
         """Freeze all of them, so that none forks and no pid passes on, send SIGKILL, and let it arrive."""

@@ -23,6 +23,10 @@ class CgroupV2(Cgroup):
         """Return a close-on-exec descriptor of the directory, for CLONE_INTO_CGROUP, clone(2)."""
         return os.open(self.fs.path(self.directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    def entrances(self) -> list[int]:
+        """Return nothing."""
+        return []
+
     def kill(self) -> None:
         """Have the kernel kill all of them at once; before Linux 5.14 freeze them, and send SIGKILL to each."""
         with contextlib.suppress(FileNotFoundError):

@@ -49,7 +49,7 @@ class Cgroupfs:
         """Write a value into a file that is there; raises OSError that tells the file and the value."""
         path = self.path(name)
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = self.open_for_writing(name)
             try:
                 os.write(fd, value.encode())
             finally:
@@ -57,6 +57,10 @@ class Cgroupfs:
         except OSError as error:
             number = error.errno or errno.EIO
             raise OSError(number, f"{os.strerror(number)} on writing {value!r}", path) from None
+
+    def open_for_writing(self, name: str) -> int:
+        """Return a close-on-exec descriptor of a file that is there; raises OSError."""
+        return os.open(self.path(name), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     def has(self, name: str) -> bool:
         """Return whether there is a file or directory of that name."""

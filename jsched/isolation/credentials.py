@@ -17,7 +17,7 @@ def wait_for_maps(site: Site) -> None:
         os.close(site.gate)
         site.gate = CLOSED
     if site.sandbox.has_user_namespace and any(one.inside == 0 for one in site.sandbox.uid_map):
-        os.setgroups(())
+        _leave_groups(site)
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
 
@@ -34,9 +34,7 @@ def become_user(site: Site) -> None:
     """Become the user and group that the command runs as, in no other group."""
     if not site.sandbox.has_user_namespace and 0 in (site.sandbox.uid, site.sandbox.gid):
         raise PermissionError(errno.EPERM, "root of the host")
-    # Where setgroups(2) is forbidden, the groups are those of the ordinary user that the server runs as.
-    if not _setgroups_is_forbidden(site):
-        os.setgroups(())
+    _leave_groups(site)
     os.setresgid(site.sandbox.gid, site.sandbox.gid, site.sandbox.gid)
     os.setresuid(site.sandbox.uid, site.sandbox.uid, site.sandbox.uid)
 
@@ -56,6 +54,7 @@ def forbid_new_privileges(site: Site) -> None:
     privileges.set_no_new_privileges()
 
 
-def _setgroups_is_forbidden(site: Site) -> bool:
-    # A range can only be mapped with privileges, and with them setgroups(2) is not forbidden; namespaces.write_id_maps.
-    return site.sandbox.has_user_namespace and all(one.size == 1 for one in site.sandbox.gid_map)
+def _leave_groups(site: Site) -> None:
+    # In a user namespace of an ordinary user setgroups(2) is forbidden, namespaces.write_id_maps(): its groups stay.
+    if site.privileged:
+        os.setgroups(())

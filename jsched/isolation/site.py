@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from jsched.isolation.sandbox import Sandbox
@@ -20,18 +21,19 @@ class Command(NamedTuple):
 class Site:
     """The sandbox to build, the command to start in it, and the descriptors that steps leave for later ones.
 
-    command  None as long as init does not know it, and then waits for it at `orders`
-    log      what the command prints into
-    reports  the pipe to the monitor
-    gate     the pipe through which the monitor lets init go, when the user namespace has its maps
-    orders   the socket that the command comes through, if it comes later; order.receive()
-    tasks    `tasks` files of cgroups of version 1, that init writes itself into
-    seccomp  the compiled filter
-    tree     an unattached mount of the root file system's tree
-    sources  unattached mounts of what is to be bound, in the order of the binds
-    devices  unattached mounts of the host's device nodes, by name
-    scratch  the file system in memory that all writable directories are taken from
-    root     the root directory of the job
+    privileged  whether the monitor is root, so that ids could be mapped freely and groups can be left
+    command     None as long as init does not know it, and then waits for it at `orders`
+    log         what the command prints into
+    reports     the pipe to the monitor
+    gate        the pipe through which the monitor lets init go, when the user namespace has its maps
+    orders      the socket that the command comes through, if it comes later; order.receive()
+    tasks       `tasks` files of cgroups of version 1, that init writes itself into
+    seccomp     the compiled filter
+    tree        an unattached mount of the root file system's tree
+    sources     unattached mounts of what is to be bound, in the order of the binds
+    devices     unattached mounts of the host's device nodes, by name
+    scratch     the file system in memory that all writable directories are taken from
+    root        the root directory of the job
     """
 
     __slots__ = (
@@ -40,6 +42,7 @@ class Site:
         "gate",
         "log",
         "orders",
+        "privileged",
         "reports",
         "root",
         "sandbox",
@@ -54,6 +57,7 @@ class Site:
         self.sandbox = sandbox
         self.reports = reports
         self.gate = gate
+        self.privileged = os.geteuid() == 0
         self.seccomp = seccomp
         self.command: Command | None = None
         self.log = CLOSED

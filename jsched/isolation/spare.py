@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import select
-import signal
 import socket
 from collections.abc import Sequence
 
 from jsched.isolation import order
-from jsched.isolation.reports import Reports
+from jsched.isolation.init_process import InitProcess, StepFailed
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
-from jsched.isolation.start import Started, StepFailed, fork_init
+from jsched.isolation.start import fork_init
 
 
 def try_walls(sandbox: Sandbox) -> tuple[str, int] | None:
@@ -24,16 +21,11 @@ def try_walls(sandbox: Sandbox) -> tuple[str, int] | None:
     """
     try:
         spare = Spare(sandbox)
+        spare.wait_until_ready()
     except StepFailed as failure:
-        return failure.step, failure.errno or errno.EIO
-    try:
-        reports = spare.wait_until_ready()
-    finally:
-        spare.close()
-    if reports.ready:
-        return None
-    # Killed without a word: by the kernel, for want of memory, or by somebody.
-    return reports.failed_step or "init", reports.errno or errno.ESRCH
+        return failure.step, failure.number
+    spare.close()
+    return None
 
 
 class Spare:
@@ -44,12 +36,12 @@ class Spare:
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
-        """Fork it; raises StepFailed. A step that fails later is told through `Started.reports`."""
+        """Fork it; raises StepFailed, and so may InitProcess.wait_until_started() for a wall that fails later."""
         self.sandbox = sandbox
         self._mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self._orders, theirs = socket.socketpair()
         try:
-            self._started = fork_init(sandbox, orders=theirs.fileno())
+            self._init = fork_init(sandbox, orders=theirs.fileno())
         except BaseException:
             self._orders.close()
             os.close(self._mounts)
@@ -60,11 +52,15 @@ class Spare:
     @property
     def pid(self) -> int:
         """Init's pid."""
-        return self._started.pid
+        return self._init.pid
 
-    def wait_until_ready(self) -> Reports:
-        """Wait until the walls are up, or one has failed, or init is gone, and return what was told."""
-        return Reports().read(self._started.reports)
+    def wait_until_ready(self) -> None:
+        """Wait until the walls are up; raises StepFailed, with nothing left, if they are not."""
+        try:
+            self._init.wait_until_ready()
+        except StepFailed:
+            self._forget()
+            raise
 
     def fits(self, sandbox: Sandbox) -> bool:
         """Return whether its walls are those of `sandbox`, and the host's mounts are what they were."""
@@ -73,18 +69,17 @@ class Spare:
         poller.register(self._mounts, select.POLLPRI)
         return self.sandbox == sandbox and not poller.poll(0)
 
-    def start(self, command: Command, log: int, *, tasks: Sequence[int] = ()) -> Started:
+    def start(self, command: Command, log: int, *, tasks: Sequence[int] = ()) -> InitProcess:
         """Hand it the command, as to start.start(); raises OSError if it is gone, and it has to be closed then."""
         order.send(self._orders, command, log, tasks)
         os.close(self._mounts)
-        return self._started
+        return self._init
 
     def close(self) -> None:
         """End it and all that is in its namespaces, and reap it."""
+        self._forget()
+        self._init.kill()
+
+    def _forget(self) -> None:
         self._orders.close()
         os.close(self._mounts)
-        os.close(self._started.reports)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)

@@ -7,13 +7,14 @@ its user namespace, and everything else is init's.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from jsched.isolation import init, mounts, owners
+from jsched.isolation.init_process import InitProcess, StepFailed
 from jsched.isolation.sandbox import NONE, Sandbox
 from jsched.isolation.site import CLOSED, Command, Site
 from jsched.linux import namespaces
@@ -21,24 +22,9 @@ from jsched.linux import namespaces
 _NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWUTS
 
 
-class Started(NamedTuple):
-    """Init: its pid, and the descriptor that reports.Reports.read() reads; both are the caller's now."""
-
-    pid: int
-    reports: int
-
-
-class StepFailed(OSError):
-    """A step on the monitor's side has failed: its name, and errno as in every OSError."""
-
-    def __init__(self, step: str, error: OSError) -> None:
-        super().__init__(error.errno, error.strerror)
-        self.step = step
-
-
 def start(
     sandbox: Sandbox, command: Command, log: int, *, tasks: Sequence[int] = (), cgroup: int | None = None
-) -> Started:
+) -> InitProcess:
     """Fork init, which builds the walls and then starts the command; return before it has.
 
     `log` becomes the command's standard output and error. The cgroup to be in is given by descriptors: of its
@@ -54,7 +40,7 @@ def fork_init(
     tasks: Sequence[int] = (),
     cgroup: int | None = None,
     orders: int = CLOSED,
-) -> Started:
+) -> InitProcess:
     """Fork init with a command, or with a socket that its command will come through; see start() and Spare."""
     with contextlib.ExitStack() as cleanup:
         with _step("seccomp"):
@@ -79,12 +65,12 @@ def fork_init(
         except BaseException:
             os.close(reports)
             raise
-    return Started(pid, reports)
+    return InitProcess(pid, reports)
 
 
 def _open_sources(site: Site, cleanup: contextlib.ExitStack) -> None:
     """Open what only the monitor may open, if it is root: init will be nobody on the host."""
-    if os.geteuid() == 0:
+    if site.privileged:
         with _step("sources"):
             try:
                 mounts.open_sources(site)
@@ -113,7 +99,7 @@ def _admit(site: Site, pid: int, opener: int) -> None:
     with _step("maps"):
         if sandbox.has_user_namespace:
             namespaces.write_id_maps(pid, sandbox.uid_map, sandbox.gid_map)
-    if sandbox.has_user_namespace and os.geteuid() == 0:
+    if sandbox.has_user_namespace and site.privileged:
         with _step("owners"):
             owners.map_owners(site, pid)
     with _step("maps"):
@@ -132,4 +118,4 @@ def _step(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StepFailed(name, error) from error
+        raise StepFailed(name, error.errno or errno.EIO) from error

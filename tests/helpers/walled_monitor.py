@@ -6,11 +6,12 @@ import json
 import os
 import sys
 
+from jsched.isolation.init_process import StepFailed
 from jsched.isolation.reports import Reports
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
 from jsched.isolation.spare import Spare
-from jsched.isolation.start import StepFailed, start
+from jsched.isolation.start import start
 from jsched.linux import syscalls
 
 
@@ -20,19 +21,14 @@ def main(log: int) -> None:
     syscalls.block_all_signals()
     try:
         started = Spare(sandbox).start(command, log) if spare else start(sandbox, command, log)
+        print(started.pid, file=sys.stderr, flush=True)
+        os.close(log)
+        started.wait_until_started()
     except StepFailed as failure:
-        print(json.dumps([Reports(failed_step=failure.step, errno=failure.errno or 0), None]))
+        print(json.dumps([Reports(failed_step=failure.step, errno=failure.number), None]))
         return
-    print(started.pid, file=sys.stderr, flush=True)
-    os.close(log)
-    reports = Reports()
-    while True:
-        more = reports.read(started.reports)
-        if more == reports:
-            break
-        reports = more
-    _, status = os.waitpid(started.pid, 0)
-    print(json.dumps([reports, status]))
+    _, init_status = os.waitpid(started.pid, 0)
+    print(json.dumps([Reports(started=True, status=started.take_status(init_status)), init_status]))
 
 
 if __name__ == "__main__":

@@ -256,5 +256,24 @@ def test_into_fd(hierarchy: Hierarchy) -> None:
         os.close(fd)
 
 
+def test_entrances(hierarchy: Hierarchy) -> None:
+    """Version 1 has a descriptor for each directory, which lets in whoever writes to it; version 2 has none."""
+    cgroup = hierarchy.cgroup(str(uuid.uuid4()))
+    cgroup.make()
+    entrances = cgroup.entrances()
+    assert len(entrances) == (len(cgroup.directories) if hierarchy.version == 1 else 0)
+    enter = f"import os, sys\nfor fd in {entrances}: os.write(fd, b'0')\nprint(flush=True)\nsys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", enter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=entrances
+    ) as entering:
+        assert entering.stdout is not None
+        entering.stdout.readline()
+        assert cgroup.processes() == ([entering.pid] if entrances else [])
+        entering.communicate()
+    for fd in entrances:
+        os.close(fd)
+    cgroup.remove()
+
+
 def _cpu(usage: CgroupUsage) -> float:
     return (usage.cpu_user or 0) + (usage.cpu_system or 0)

@@ -49,7 +49,6 @@ def test_init_is_born_in_a_cgroup_of_version_2(unified: Path, tmp_path: Path) ->
     """Given a descriptor of its directory, init and the command are inside, and it looks like the root to them."""
     code = f"""
 import json, os, sys
-from jsched.isolation.reports import Reports
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
 from jsched.isolation.start import start
@@ -60,7 +59,7 @@ log = os.open({str(tmp_path / "log")!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 directory = os.open({str(unified)!r}, os.O_RDONLY)
 script = 'grep ^0: /proc/self/cgroup; exec sleep 1000'
 started = start(sandbox, Command(('/bin/sh', '-c', script), {{'PATH': '/bin:/usr/bin'}}), log, cgroup=directory)
-assert Reports().read(started.reports).started
+started.wait_until_started()
 inside = [int(pid) for pid in open({str(unified)!r} + '/cgroup.procs').read().split()]
 print(started.pid in inside, len(inside) >= 2, os.getpid() in inside)
 while not os.path.getsize({str(tmp_path / "log")!r}):

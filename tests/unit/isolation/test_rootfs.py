@@ -173,6 +173,23 @@ def test_without_a_user_namespace(tree: Path, tmp_path: Path) -> None:
     assert outcome.exit_code == 1
 
 
+def test_an_ordinary_user_as_root_inside(tree: Path) -> None:
+    """An ordinary user may be root inside its own namespace, and owns there what it owns outside."""
+    tree.parent.chmod(0o755)
+    with walled.open_directory() as directory:
+        sandbox = walled.for_ordinary_user(rootfs(tree))
+        sandbox = sandbox._replace(
+            uid=0,
+            gid=0,
+            uid_map=(sandbox.uid_map[0]._replace(inside=0),),
+            gid_map=(sandbox.gid_map[0]._replace(inside=0),),
+        )
+        argv = ["/bin/sh", "-c", "echo more > /tmp/x; ls -ln /tmp/x; id -u"]
+        outcome = walled.run(sandbox, argv, log=directory / "log", user=walled.ORDINARY_USER)
+        assert outcome.output.split()[2:4] == ["0", "0"]
+        assert outcome.exit_code == 0
+
+
 def test_an_ordinary_user(tree: Path, tmp_path: Path) -> None:
     """A server that an ordinary user runs gives its jobs root file systems too."""
     tree.parent.chmod(0o755)

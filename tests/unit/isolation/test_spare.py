@@ -20,7 +20,7 @@ import json, os, signal, sys, time
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
 from jsched.isolation.spare import Spare
-from jsched.isolation.reports import Reports
+from jsched.isolation.init_process import StepFailed
 from jsched.linux import syscalls
 syscalls.block_all_signals()
 sandbox = Sandbox.from_fields(json.loads(sys.argv[1]))
@@ -49,16 +49,15 @@ print(os.path.exists(f'/proc/{spare.pid}'), descriptors() == before)
     assert run(code) == "False True\n"
 
 
-def test_a_used_one_leaves_no_descriptor_but_the_reports() -> None:
-    """After start() the monitor holds the pipe that it was given, and nothing else of the spare."""
+def test_a_used_one_leaves_no_descriptor() -> None:
+    """After the status is taken the monitor has the descriptors that it had."""
     code = """
 before = descriptors()
-started = Spare(sandbox).start(Command(('true',), {}), log)
-os.waitpid(started.pid, 0)
-os.close(started.reports)
-print(descriptors() == before)
+started = Spare(sandbox).start(Command(('true',), {'PATH': '/bin:/usr/bin'}), log)
+started.wait_until_started()
+print(started.take_status(os.waitpid(started.pid, 0)[1]), descriptors() == before)
 """
-    assert run(code) == "True\n"
+    assert run(code) == "0 True\n"
 
 
 def test_a_killed_one_can_not_be_used() -> None:
@@ -82,11 +81,13 @@ def test_a_wall_that_fails_is_told_when_the_command_comes() -> None:
 spare = Spare(sandbox._replace(hostname='x' * 65))
 try:
     started = spare.start(Command(('true',), {}), log)
-    print(Reports().read(started.reports).failed_step)
+    started.wait_until_started()
+except StepFailed as failure:
+    print(failure.step, failure.number)
 except OSError:
-    print('hostname')
+    print('hostname 22')
 """
-    assert run(code) == "hostname\n"
+    assert run(code) == "hostname 22\n"
 
 
 def test_walls_are_tried() -> None:
