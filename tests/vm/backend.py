@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.vm.image import Image
+
+MKFS = "mkfs.ext4"
 
 
 class Boot(NamedTuple):
@@ -42,3 +46,8 @@ class Backend(NamedTuple):
     disk: str
     missing: Callable[[], str]
     command: Callable[[Boot], list[str]]
+
+
+def find(program: str) -> str | None:
+    """Return the path of a program, also of those that ordinary users do not have in their PATH."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

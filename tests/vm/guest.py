@@ -18,14 +18,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
+from jsched.linux.process import children
 from tests.vm import fetch, initramfs
-from tests.vm.backend import Backend, Boot
+from tests.vm.backend import MKFS, Backend, Boot, find
 from tests.vm.uml import UML
 
 SCRATCH = "/tmp/jsched-vm"
 MARK = "JSCHED_VM"
+_PREFIX = "jsched-vm-"
 _END_SECONDS = 10.0
 _MIB = 1024 * 1024
 
@@ -68,7 +70,8 @@ class Guest:
         at the end. Raises CannotHaveGuest, GuestDied or GuestTimeout.
         """
         image = fetch.get(self.backend)
-        with TemporaryDirectory(prefix="jsched-vm-", dir=_memory()) as name:
+        _sweep()
+        with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=_memory()) as name:
             work = Path(name)
             archive = work / "initramfs"
             archive.write_bytes(initramfs.build(image, self._settings(), command, directory, self._environment()))
@@ -118,12 +121,18 @@ def _memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
+def _sweep() -> None:
+    """Remove the files of guests whose runner was killed: they take memory."""
+    for path in Path(_memory() or gettempdir()).glob(f"{_PREFIX}*"):
+        if not os.path.exists(f"/proc/{path.name.removeprefix(_PREFIX).partition('-')[0]}"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _make_disk(path: Path, size: int) -> Path:
     with path.open("wb") as file:
         file.truncate(size * _MIB)
-    mkfs = shutil.which("mkfs.ext4") or "/usr/sbin/mkfs.ext4"
     # No journal: nobody mounts it twice.
-    subprocess.run([mkfs, "-q", "-F", "-O", "^has_journal", "-m", "0", path], check=True, timeout=60)
+    subprocess.run([find(MKFS) or MKFS, "-q", "-F", "-O", "^has_journal", "-m", "0", path], check=True, timeout=60)
     return path
 
 
@@ -143,9 +152,12 @@ def _process(command: list[str], boot: Boot, work: Path, messages: Path) -> Iter
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process.poll() is None:
+            # unshare(1) goes when the process does that it waits for, and that when all its namespace has.
+            for pid in children(process.pid) or [process.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait(_END_SECONDS)
 
 
 def _copy(source: int, output: Callable[[bytes], object], deadline: float) -> None:

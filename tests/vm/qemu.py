@@ -6,16 +6,15 @@ It boots in about four seconds. The options are in qemu(1).
 from __future__ import annotations
 
 import platform
-import shutil
 
-from tests.vm.backend import Backend, Boot
+from tests.vm.backend import MKFS, Backend, Boot, find
 
 
 def _missing() -> str:
     if platform.machine() != "x86_64":
         return f"a guest for {platform.machine()}"
-    programs = ("qemu-system-x86_64", "setpriv", "mkfs.ext4")
-    return next((program for program in programs if shutil.which(program) is None), "")
+    programs = ("qemu-system-x86_64", "setpriv", MKFS)
+    return next((program for program in programs if find(program) is None), "")
 
 
 def _command(boot: Boot) -> list[str]:

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 PATTERNS = (
     "tests/unit/isolation",
     "tests/unit/linux",
+    "tests/unit/commands/test_doctor_*.py",
     "tests/security/test_probes.py",
     "tests/integration/test_limits*.py",
     "tests/integration/test_isolation*.py",

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 
-from tests.vm.backend import Backend, Boot
+from tests.vm.backend import MKFS, Backend, Boot, find
 
 # It sees the host's / through a mount namespace in which / is read-only. The shell has to stay:
 # as process 1 the kernel would survive its own abort().
@@ -28,9 +27,9 @@ def _unshare() -> list[str]:
 def _missing() -> str:
     if platform.machine() != "x86_64":
         return f"user-mode Linux for {platform.machine()}"
-    for program in ("unshare", "setpriv", "mkfs.ext4"):
-        if shutil.which(program) is None:
-            return f"{program}"
+    for program in ("unshare", "setpriv", MKFS):
+        if find(program) is None:
+            return program
     tried = subprocess.run([*_unshare(), "true"], capture_output=True, text=True, check=False, timeout=30)
     return f"a mount namespace ({tried.stderr.strip()})" if tried.returncode else ""
 
