@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything, and print what was found."""
-    from jsched.commands.doctor import certificates, files, host, port
+    from jsched.commands.doctor import certificates, cgroups, files, host, isolation, port
 
     names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group")
     config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         host.boot(),
         host.inotify(),
         host.open_files(),
+        *isolation.isolation(),
+        *cgroups.cgroups(),
         *files.data(config),
         *files.logs(config),
         files.log_group(config),
