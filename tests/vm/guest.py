@@ -2,7 +2,7 @@
 
 The guest's / is this machine's /, read-only under a layer in memory: whatever is installed here is
 there, under the same path, and all writes vanish. It has /proc, /sys, /dev and /run of its own,
-cgroup v2 with every controller enabled (or v1), loopback up, and a disk with ext4 at $TMPDIR.
+cgroup v2 with every controller enabled (or v1), loopback up, and an ext4 disk at $TMPDIR and /var/tmp.
 """
 
 from __future__ import annotations

@@ -20,8 +20,7 @@ def build(
     `settings` are the variables of inside/init.sh.
     """
     modules = {path.name: path.read_bytes() for path in image.modules}
-    variables = {**settings, "MODULES": " ".join(modules)}
-    before = _assignments({"OUTPUT": settings["OUTPUT"], "DIRECTORY": str(directory)})
+    variables = _assignments({**settings, "MODULES": " ".join(modules), "DIRECTORY": str(directory)})
     pairs = [f"{name}={value}" for name, value in environment.items()]
     run = f"run() {{ exec /usr/bin/env -i {shlex.join([*pairs, *command])}; }}\n"
     return archive(
@@ -31,8 +30,8 @@ def build(
             "dev": None,
             "bin/busybox": image.busybox.read_bytes(),
             "init": (_SCRIPTS / "init.sh").read_bytes(),
-            "command.sh": (before + run).encode() + (_SCRIPTS / "command.sh").read_bytes(),
-            "settings": _assignments(variables).encode(),
+            "command.sh": (variables + run).encode() + (_SCRIPTS / "command.sh").read_bytes(),
+            "settings": variables.encode(),
             **{f"modules/{name}": content for name, content in modules.items()},
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.vm.image import CannotHaveGuest
 from tests.vm.initramfs import archive
 from tests.vm.modules import in_loading_order
 from tests.vm.qemu import QEMU
+from tests.vm.suite import ROOT
 from tests.vm.uml import UML
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
@@ -74,6 +76,19 @@ def test_nothing_is_written_on_this_machine(tmp_path: Path) -> None:
     assert status != 0
     assert b"Read-only file system" in text
     assert file.read_text() == "before"
+
+
+def test_more_files_can_be_read_than_this_machine_lets_be_open(tmp_path: Path) -> None:
+    """A program that reads thousands of files in the guest works where the host's limit is 8,000 open ones."""
+    if image.cached(UML.name) is None:
+        pytest.skip("no guest with cgroup v2: python -m tests.vm --fetch")
+    for number in range(12_000):
+        (tmp_path / str(number)).touch()
+    limited = 'ulimit -n 8000 && exec "$@"'
+    guest = ["sh", "-c", limited, "sh", sys.executable, "-m", "tests.vm", "--"]
+    read_all = ["sh", "-c", f"grep -r nothing {tmp_path}; ls {tmp_path} | wc -l"]
+    done = subprocess.run([*guest, *read_all], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "12000\n", "")
 
 
 def test_output_comes_byte_by_byte_and_whole() -> None:

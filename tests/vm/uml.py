@@ -14,8 +14,9 @@ import subprocess
 from tests.vm.backend import MKFS, Backend, Boot, find
 
 # It sees the host's / through a mount namespace in which / is read-only. The shell has to stay:
-# as process 1 the kernel would survive its own abort().
-_READ_ONLY = 'mount -o remount,bind,ro / && "$@"; exit $?'
+# as process 1 the kernel would survive its own abort(). It needs a descriptor for each of the host's
+# files that the guest has in mind.
+_PREPARED = 'ulimit -n "$(ulimit -H -n)"; mount -o remount,bind,ro / && "$@"; exit $?'
 
 
 def _unshare() -> list[str]:
@@ -39,7 +40,7 @@ def _command(boot: Boot) -> list[str]:
         *_unshare(),
         "sh",
         "-c",
-        _READ_ONLY,
+        _PREPARED,
         "sh",
         str(boot.image.kernel),
         f"mem={boot.memory}M",

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # Process 1 of the guest's initramfs: makes a machine out of the host's files, and hands over to command.sh.
-# /settings has BACKEND MODULES CGROUP OUTPUT DISK SCRATCH; what happens is told on the console.
+# /settings has BACKEND MODULES CGROUP OUTPUT DISK SCRATCH DIRECTORY; what happens is told on the console.
 
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -42,6 +42,15 @@ cp /bin/busybox /command.sh /root/run/guest
 mkdir -p "/root$SCRATCH"
 chroot /root /run/guest/busybox mount -t ext4 "/dev/$DISK" "$SCRATCH" || fail "$DISK can't be mounted"
 chmod 1777 "/root$SCRATCH"
+# And where jobs look too, whose /tmp is another; unless the command is there.
+case $DIRECTORY/ in
+/var/tmp/*) ;;
+*)
+    mkdir -m 1777 "/root$SCRATCH/var-tmp"
+    mkdir -p /root/var/tmp
+    mount --bind "/root$SCRATCH/var-tmp" /root/var/tmp
+    ;;
+esac
 
 cgroup=/root/sys/fs/cgroup
 case $CGROUP in
