@@ -11,12 +11,14 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 _START = """
 import base64, json, sys, types, zlib
+def add(name):
+    module = sys.modules[name] = types.ModuleType(name)
+    package, _, last = name.rpartition(".")
+    if package:
+        setattr(sys.modules.get(package) or add(package), last, module)
+    return module
 for name, text in json.loads(zlib.decompress(base64.b85decode({packed!r}))):
-    module = types.ModuleType(name)
-    sys.modules[name] = module
-    if "." in name and name.rpartition(".")[0] in sys.modules:
-        setattr(sys.modules[name.rpartition(".")[0]], name.rpartition(".")[2], module)
-    exec(compile(text, name + ".py", "exec"), module.__dict__)
+    exec(compile(text, name + ".py", "exec"), add(name).__dict__)
 """
 
 

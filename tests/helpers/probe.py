@@ -25,6 +25,7 @@ _MOST_DEVICES = 2_000
 # is allocated, a line is raised.
 _NOT_OPENED = re.compile(r"watchdog\d*|n?st\d+.*|snapshot|tty[A-Z]*\d+")
 _ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+_NULL = os.makedev(1, 3)
 _KERNELS_OWN = ("proc", "sysfs", "cgroup", "cgroup2")
 # Python itself ignores or handles these.
 _PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
@@ -65,14 +66,32 @@ def report() -> dict[str, Any]:
 
 
 def mounts() -> list[dict[str, Any]]:
-    """Return mount point, type, options of the mount and of its file system, one for each mount."""
+    """Return mount point, type, options of the mount and of its file system, for each that is in sight.
+
+    A mount whose point can't be looked at counts as in sight. `directory` says what the point is.
+    """
     found = []
     for line in (_read("/proc/self/mountinfo") or "").splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
         point = fields[4].encode().decode("unicode_escape")
-        found.append({"point": point, "type": kind[0], "options": fields[5].split(","), "super": kind[2].split(",")})
+        if _mount_id(point) not in (None, fields[0]):
+            continue
+        options, super_options = fields[5].split(","), kind[2].split(",")
+        mount = {"point": point, "type": kind[0], "options": options, "super": super_options}
+        found.append({**mount, "directory": stat.S_ISDIR(_mode(point))})
     return found
+
+
+def _mount_id(path: str) -> str | None:
+    """Return the id of the mount that a path leads to: another may cover the one that is asked about."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    info = _read(f"/proc/self/fdinfo/{fd}") or ""
+    os.close(fd)
+    return next((line.split()[1] for line in info.splitlines() if line.startswith("mnt_id:")), None)
 
 
 def descriptors() -> dict[str, str | None]:
@@ -96,7 +115,8 @@ def writable() -> list[str]:
     """Return the uppermost writable paths below each mount point, to a few levels.
 
     In the file systems that are the kernel's own, only files that anybody may write: nothing can
-    be made in their directories. Directories of processes are left out.
+    be made in their directories. Left out are directories of processes, and whatever swallows
+    what is written (null(4), that covers things).
     """
     points = {mount["point"]: mount["type"] for mount in mounts()}
     found = set()
@@ -107,7 +127,7 @@ def writable() -> list[str]:
         for path, mode in _walk(root, _DEEP if kernels else _DEPTH, left, others, None if kernels else _writable):
             left -= 1
             counts = stat.S_ISREG(mode) and mode & _ANY_WRITE if kernels else True
-            if counts and _writable(path):
+            if counts and _writable(path) and not _swallows(path):
                 found.add(path)
     return sorted(found)
 
@@ -146,6 +166,11 @@ def _entries(path: str, directories_alone: bool) -> list[str]:
 
 def _writable(path: str) -> bool:
     return os.access(path, os.W_OK, effective_ids=True)
+
+
+def _swallows(path: str) -> bool:
+    status = os.stat(path)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL
 
 
 def _opens(path: str, flag: int) -> bool:

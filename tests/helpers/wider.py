@@ -46,20 +46,18 @@ def _more_processes(ours: Report, theirs: Report) -> Iterator[str]:
 
 def _mounts(ours: Report, theirs: Report) -> Iterator[str]:
     """What a mount of ours allows, and the mount that covers the same path in theirs does not."""
-    for mount in _last_of_each(ours).values():
+    for mount in ours["mounts"]:
+        if not mount["directory"]:
+            # A file or a device: what can be done with it is in the lists of those.
+            continue
         other = _covering(mount["point"], theirs)
         for option, what in _FORBIDDING.items():
             if option in other["options"] and option not in mount["options"]:
                 yield f"mount {mount['point']} ({mount['type']}) allows {what}"
 
 
-def _last_of_each(report: Report) -> dict[str, dict[str, Any]]:
-    # A later mount at the same point hides the earlier one.
-    return {mount["point"]: mount for mount in report["mounts"]}
-
-
 def _covering(path: str, report: Report) -> dict[str, Any]:
-    mounts = _last_of_each(report)
+    mounts: dict[str, dict[str, Any]] = {mount["point"]: mount for mount in report["mounts"]}
     upwards = (str(one) for one in (PurePosixPath(path), *PurePosixPath(path).parents))
     return next(mounts[one] for one in upwards if one in mounts)
 

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal
+import stat
 import traceback
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
@@ -13,6 +14,7 @@ from typing import NamedTuple, NoReturn
 SUCCEEDED = "succeeded"
 _SECONDS = 20
 _LONGEST = 200
+_NULL = os.makedev(1, 3)
 _libc = ctypes.CDLL(None, use_errno=True)
 # The numbers of x86_64, and of the architectures with the generic table; syscall(2).
 _NUMBERS = {
@@ -84,15 +86,18 @@ def attempt(name: str, *granted: int) -> Callable[[Callable[[Host], object]], Ca
 
 
 def opening(name: str, path: str, flags: int = os.O_WRONLY) -> None:
-    """Put the opening of a file into the list; it is closed again at once."""
+    """Put the opening of a file into the list; an empty directory or null(4) in its place is ENOENT."""
 
     def run(_: Host) -> None:
         try:
-            os.close(os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY))
+            fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError as error:
             # A running program: it is looked at before the mount's being read-only is.
             if error.errno != errno.ETXTBSY or not os.access(path, os.W_OK, effective_ids=True):
                 raise
+        else:
+            if _is_covered(fd):
+                raise FileNotFoundError(errno.ENOENT, "something empty is in its place")
 
     attempt(name)(run)
 
@@ -131,6 +136,13 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
 def umount(target: str, flags: int = 0) -> None:
     """Unmount a file system, umount2(2); raises OSError."""
     _check(_libc.umount2(target.encode(), flags))
+
+
+def _is_covered(fd: int) -> bool:
+    status = os.fstat(fd)
+    if stat.S_ISDIR(status.st_mode):
+        return not os.listdir(fd)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL
 
 
 def _check(result: int) -> int:
