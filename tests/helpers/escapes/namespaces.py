@@ -113,7 +113,7 @@ def _mount_setattr(_: Host) -> object:
 
 @attempt("root: chroot")
 def _chroot(_: Host) -> None:
-    os.chroot(tempfile.mkdtemp())
+    os.chroot("/proc")
 
 
 # Nothing is pivoted onto what is the root already; only who may is told so.
