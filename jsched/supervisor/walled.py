@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 
-from jsched.isolation import start
+from jsched.isolation import init_process, start
 from jsched.isolation.cgroup import Cgroup
+from jsched.isolation.init_process import InitProcess
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
-from jsched.isolation.start import Started
 from jsched.supervisor.steps import StepFailed, step
 from jsched.supervisor.wire import LaunchRequest
 
 
-def execute(request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup | None) -> Started:
+def execute(request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup | None) -> InitProcess:
     """Return init once it has executed the command; raises StepFailed, and then there is no process.
 
     Init is in the cgroup, if there is one.
@@ -22,11 +22,11 @@ def execute(request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup |
     into = None if cgroup is None else step("cgroup", cgroup.into_fd)
     command = Command(request.argv, request.env, request.workdir)
     try:
-        started = start.start(sandbox, command, log, tasks=entrances, cgroup=into)
-        start.wait_until_started(started)
-    except start.StepFailed as failure:
+        init = start.start(sandbox, command, log, tasks=entrances, cgroup=into)
+        init.wait_until_started()
+    except init_process.StepFailed as failure:
         raise StepFailed(failure.step, failure.number) from failure
     finally:
         for fd in (*entrances, *(() if into is None else (into,))):
             os.close(fd)
-    return started
+    return init

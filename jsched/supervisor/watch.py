@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from jsched.isolation import cgroup_v1, cgroup_v2  # noqa: F401 imported here, they are there in every monitor
 from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan
-from jsched.isolation.start import Started, take_status
+from jsched.isolation.init_process import InitProcess
 from jsched.linux import process, syscalls
 from jsched.supervisor import command, ending, record, walled, wire
 from jsched.supervisor.ending import Usage
@@ -52,7 +52,7 @@ class Watch:
         self._usage = Usage()
         self._cgroup: Cgroup | None = None
         self._main = 0
-        self._init: Started | None = None
+        self._init: InitProcess | None = None
         self._used: CgroupUsage | None = None
         self._childless = False
         self._started = 0.0
@@ -144,7 +144,7 @@ class Watch:
                 return
             self._usage = self._usage.plus(usage)
             if pid == self._main:
-                self._status = status if self._init is None else take_status(self._init, status)
+                self._status = status if self._init is None else self._init.take_status(status)
                 self._ended = now()
 
     def _kill(self) -> None:
