@@ -12,6 +12,7 @@ from typing import Any
 from jsched.errors import ResourceExhausted
 from jsched.job import Exited, FailedStep, Job, Lost, Outcome, Reason, Signaled
 from jsched.state import JobState
+from jsched_cli.confinement import walls_json, walls_row
 from jsched_cli.limits import limits_json, limits_rows, usage_rows
 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -89,6 +90,7 @@ def as_json(job: Job) -> dict[str, Any]:
         "limits": limits_json(spec.limits),
         "applied_limits": limits_json(job.applied),
         "unenforced_limits": [asdict(one) for one in job.unenforced],
+        "isolation": walls_json(job.walls),
         "usage": job.usage and asdict(job.usage),
     }
 
@@ -146,6 +148,7 @@ def details(job: Job, now: datetime) -> str:
         ("time limit", spec.timeout and short_duration(timedelta(seconds=spec.timeout))),
         ("pid", None if job.state.ended else job.pid),
         ("log", job.log_path),
+        walls_row(job),
         *limits_rows(job),
         *usage_rows(job.usage),
     ]

@@ -8,6 +8,7 @@ import os
 from jsched.commandline import Parser, UsageError
 from jsched.errors import InvalidArgument
 from jsched.job import DEFAULT_GRACE, JobSpec
+from jsched_cli.confinement import add_confinement, confinement
 from jsched_cli.flags import duration, pairs
 from jsched_cli.limits import add_limits, limits
 
@@ -36,6 +37,7 @@ def add_spec(parser: Parser) -> None:
         "--request-id", metavar="TEXT", help="any unique text: the same again gives the same job, not a second one"
     )
     add_limits(parser)
+    add_confinement(parser)
     parser.add_command("command", "COMMAND [ARG...]")
 
 
@@ -51,6 +53,7 @@ def spec(args: argparse.Namespace) -> JobSpec:
             timeout=args.timeout,
             grace=args.grace,
             limits=limits(args),
+            confinement=confinement(args),
         )
     except InvalidArgument as error:
         raise UsageError(str(error)) from None

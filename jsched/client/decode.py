@@ -6,6 +6,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
+from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
 from jsched.errors import Internal, InvalidArgument
 from jsched.job import (
     Exited,
@@ -26,6 +27,8 @@ from jsched.v1 import jobs_pb2 as pb
 
 STATES = {pb.JobState.Value(f"JOB_STATE_{state.name}"): state for state in JobState}
 REASONS = {pb.TerminationReason.Value(f"TERMINATION_REASON_{reason.name}"): reason for reason in Reason}
+_MODES = {pb.IsolationMode.Value(f"ISOLATION_MODE_{mode.name}"): mode for mode in Mode}
+_NETWORKS = {pb.NetworkMode.Value(f"NETWORK_MODE_{network.name}"): network for network in Network}
 
 _TIMES = ("cpu_user", "cpu_system", "throttled")
 _NUMBERS = tuple(field.name for field in fields(Usage) if field.name not in _TIMES)
@@ -55,6 +58,7 @@ def job(message: pb.Job) -> Job:
             usage=_usage(message.usage) if message.HasField("usage") else None,
             applied=_limits(message.applied_limits) if message.HasField("applied_limits") else None,
             unenforced=tuple(Unenforced(one.limit, one.controller, one.reason) for one in message.unenforced_limits),
+            walls=_walls(message.walls) if message.HasField("walls") else None,
         )
     except (KeyError, ValueError, OverflowError, InvalidArgument) as error:
         raise Internal(
@@ -84,6 +88,7 @@ def _spec(message: pb.Job) -> JobSpec:
         timeout=_seconds(message.timeout) if message.HasField("timeout") else None,
         grace=_seconds(message.grace),
         limits=_limits(message.limits),
+        confinement=_confinement(message.confinement) if message.HasField("confinement") else NOTHING_ASKED,
     )
 
 
@@ -107,6 +112,21 @@ def _usage(message: pb.Usage) -> Usage:
         if message.HasField(name)
     }
     return Usage(**known)
+
+
+def _confinement(message: pb.Confinement) -> Confinement:
+    return Confinement(
+        mode=_MODES.get(message.isolation),
+        network=_NETWORKS.get(message.network),
+        rootfs=message.rootfs or None,
+        binds=tuple(Bind(one.source, one.target, one.writable) for one in message.binds),
+        user=message.user or None,
+        group=message.group or None,
+    )
+
+
+def _walls(message: pb.Walls) -> Walls:
+    return Walls(_MODES[message.isolation], _NETWORKS[message.network], message.rootfs, tuple(message.steps))
 
 
 def _limits(message: pb.Limits) -> Limits:

@@ -6,6 +6,7 @@ import os
 
 from google.protobuf.duration_pb2 import Duration
 
+from jsched.confinement import NOTHING_ASKED, Confinement
 from jsched.errors import InvalidArgument
 from jsched.job import JobFilter, JobSpec, check_seconds
 from jsched.limits import NO_LIMITS, Limits
@@ -26,6 +27,7 @@ def start(spec: JobSpec, request_id: str | None) -> pb.StartJobRequest:
         grace=duration(spec.grace),
         # 128 random bits, as in a UUIDv4; the uuid module would cost a twentieth of a command's start.
         limits=limits(spec.limits),
+        confinement=confinement(spec.confinement),
         request_id=request_id or os.urandom(16).hex(),
     )
 
@@ -77,6 +79,20 @@ def duration(seconds: float) -> Duration:
     """Return seconds as a Duration, rounded to nanoseconds."""
     whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
     return Duration(seconds=whole, nanos=nanos)
+
+
+def confinement(asked: Confinement) -> pb.Confinement | None:
+    """Return what is asked of a job's walls as a message, None for nothing."""
+    if asked == NOTHING_ASKED:
+        return None
+    return pb.Confinement(
+        isolation=asked.mode and f"ISOLATION_MODE_{asked.mode.name}",
+        network=asked.network and f"NETWORK_MODE_{asked.network.name}",
+        rootfs=asked.rootfs or "",
+        binds=[pb.Bind(source=one.source, target=one.target, writable=one.writable) for one in asked.binds],
+        user=asked.user or "",
+        group=asked.group or "",
+    )
 
 
 def limits(asked: Limits) -> pb.Limits | None:

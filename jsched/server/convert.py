@@ -23,6 +23,7 @@ from jsched.job import (
     Signaled,
     StopResult,
 )
+from jsched.server.convert_confinement import from_confinement, from_walls, to_confinement
 from jsched.server.convert_limits import from_limits, from_unenforced, from_usage, to_duration, to_limits
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
@@ -68,6 +69,7 @@ def to_spec(request: pb.StartJobRequest) -> JobSpec:
         timeout=_seconds(request, "timeout"),
         grace=_or_default(_seconds(request, "grace"), DEFAULT_GRACE),
         limits=to_limits(request.limits),
+        confinement=to_confinement(request.confinement),
     )
 
 
@@ -108,6 +110,8 @@ def from_job(job: Job) -> pb.Job:
         limits=from_limits(job.spec.limits),
         applied_limits=None if job.applied is None else from_limits(job.applied),
         unenforced_limits=[from_unenforced(one) for one in job.unenforced],
+        confinement=from_confinement(job.spec.confinement),
+        walls=None if job.walls is None else from_walls(job.walls),
         usage=None if job.usage is None else from_usage(job.usage),
     )
     if job.reason is not None:

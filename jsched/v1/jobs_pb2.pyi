@@ -30,6 +30,19 @@ class TerminationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TERMINATION_REASON_TIME_LIMIT: _ClassVar[TerminationReason]
     TERMINATION_REASON_OUTPUT_LIMIT: _ClassVar[TerminationReason]
     TERMINATION_REASON_HOST_RESTART: _ClassVar[TerminationReason]
+
+class IsolationMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ISOLATION_MODE_UNSPECIFIED: _ClassVar[IsolationMode]
+    ISOLATION_MODE_NONE: _ClassVar[IsolationMode]
+    ISOLATION_MODE_HOST: _ClassVar[IsolationMode]
+    ISOLATION_MODE_ROOTFS: _ClassVar[IsolationMode]
+
+class NetworkMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NETWORK_MODE_UNSPECIFIED: _ClassVar[NetworkMode]
+    NETWORK_MODE_NONE: _ClassVar[NetworkMode]
+    NETWORK_MODE_HOST: _ClassVar[NetworkMode]
 JOB_STATE_UNSPECIFIED: JobState
 JOB_STATE_PENDING: JobState
 JOB_STATE_RUNNING: JobState
@@ -44,6 +57,13 @@ TERMINATION_REASON_OUT_OF_MEMORY: TerminationReason
 TERMINATION_REASON_TIME_LIMIT: TerminationReason
 TERMINATION_REASON_OUTPUT_LIMIT: TerminationReason
 TERMINATION_REASON_HOST_RESTART: TerminationReason
+ISOLATION_MODE_UNSPECIFIED: IsolationMode
+ISOLATION_MODE_NONE: IsolationMode
+ISOLATION_MODE_HOST: IsolationMode
+ISOLATION_MODE_ROOTFS: IsolationMode
+NETWORK_MODE_UNSPECIFIED: NetworkMode
+NETWORK_MODE_NONE: NetworkMode
+NETWORK_MODE_HOST: NetworkMode
 
 class FailedStep(_message.Message):
     __slots__ = ("step", "errno", "message")
@@ -129,8 +149,46 @@ class Usage(_message.Message):
     oom_kills: int
     def __init__(self, cpu_user: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_system: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_rss: _Optional[int] = ..., throttled: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_peak: _Optional[int] = ..., memory_current: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., read_operations: _Optional[int] = ..., written_operations: _Optional[int] = ..., pids_peak: _Optional[int] = ..., oom_kills: _Optional[int] = ...) -> None: ...
 
+class Bind(_message.Message):
+    __slots__ = ("source", "target", "writable")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    WRITABLE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    writable: bool
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., writable: _Optional[bool] = ...) -> None: ...
+
+class Confinement(_message.Message):
+    __slots__ = ("isolation", "network", "rootfs", "binds", "user", "group")
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    ROOTFS_FIELD_NUMBER: _ClassVar[int]
+    BINDS_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    isolation: IsolationMode
+    network: NetworkMode
+    rootfs: str
+    binds: _containers.RepeatedCompositeFieldContainer[Bind]
+    user: str
+    group: str
+    def __init__(self, isolation: _Optional[_Union[IsolationMode, str]] = ..., network: _Optional[_Union[NetworkMode, str]] = ..., rootfs: _Optional[str] = ..., binds: _Optional[_Iterable[_Union[Bind, _Mapping]]] = ..., user: _Optional[str] = ..., group: _Optional[str] = ...) -> None: ...
+
+class Walls(_message.Message):
+    __slots__ = ("isolation", "network", "rootfs", "steps")
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    ROOTFS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    isolation: IsolationMode
+    network: NetworkMode
+    rootfs: str
+    steps: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, isolation: _Optional[_Union[IsolationMode, str]] = ..., network: _Optional[_Union[NetworkMode, str]] = ..., rootfs: _Optional[str] = ..., steps: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Job(_message.Message):
-    __slots__ = ("job_id", "argv", "name", "labels", "owner", "state", "created_at", "started_at", "ended_at", "exit_code", "signal", "failed_step", "unknown", "reason", "forced", "stopped_by", "pid", "log_path", "usage", "workdir", "timeout", "grace", "env_names", "limits", "applied_limits", "unenforced_limits")
+    __slots__ = ("job_id", "argv", "name", "labels", "owner", "state", "created_at", "started_at", "ended_at", "exit_code", "signal", "failed_step", "unknown", "reason", "forced", "stopped_by", "pid", "log_path", "usage", "workdir", "timeout", "grace", "env_names", "limits", "applied_limits", "unenforced_limits", "confinement", "walls")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +222,8 @@ class Job(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     APPLIED_LIMITS_FIELD_NUMBER: _ClassVar[int]
     UNENFORCED_LIMITS_FIELD_NUMBER: _ClassVar[int]
+    CONFINEMENT_FIELD_NUMBER: _ClassVar[int]
+    WALLS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     argv: _containers.RepeatedScalarFieldContainer[str]
     name: str
@@ -190,10 +250,12 @@ class Job(_message.Message):
     limits: Limits
     applied_limits: Limits
     unenforced_limits: _containers.RepeatedCompositeFieldContainer[UnenforcedLimit]
-    def __init__(self, job_id: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., owner: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., failed_step: _Optional[_Union[FailedStep, _Mapping]] = ..., unknown: _Optional[_Union[UnknownOutcome, _Mapping]] = ..., reason: _Optional[_Union[TerminationReason, str]] = ..., forced: _Optional[bool] = ..., stopped_by: _Optional[str] = ..., pid: _Optional[int] = ..., log_path: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., workdir: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., env_names: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., applied_limits: _Optional[_Union[Limits, _Mapping]] = ..., unenforced_limits: _Optional[_Iterable[_Union[UnenforcedLimit, _Mapping]]] = ...) -> None: ...
+    confinement: Confinement
+    walls: Walls
+    def __init__(self, job_id: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., owner: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., failed_step: _Optional[_Union[FailedStep, _Mapping]] = ..., unknown: _Optional[_Union[UnknownOutcome, _Mapping]] = ..., reason: _Optional[_Union[TerminationReason, str]] = ..., forced: _Optional[bool] = ..., stopped_by: _Optional[str] = ..., pid: _Optional[int] = ..., log_path: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., workdir: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., env_names: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., applied_limits: _Optional[_Union[Limits, _Mapping]] = ..., unenforced_limits: _Optional[_Iterable[_Union[UnenforcedLimit, _Mapping]]] = ..., confinement: _Optional[_Union[Confinement, _Mapping]] = ..., walls: _Optional[_Union[Walls, _Mapping]] = ...) -> None: ...
 
 class StartJobRequest(_message.Message):
-    __slots__ = ("argv", "env", "workdir", "name", "labels", "timeout", "grace", "request_id", "limits")
+    __slots__ = ("argv", "env", "workdir", "name", "labels", "timeout", "grace", "request_id", "limits", "confinement")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -217,6 +279,7 @@ class StartJobRequest(_message.Message):
     GRACE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    CONFINEMENT_FIELD_NUMBER: _ClassVar[int]
     argv: _containers.RepeatedScalarFieldContainer[str]
     env: _containers.ScalarMap[str, str]
     workdir: str
@@ -226,7 +289,8 @@ class StartJobRequest(_message.Message):
     grace: _duration_pb2.Duration
     request_id: str
     limits: Limits
-    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., workdir: _Optional[str] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    confinement: Confinement
+    def __init__(self, argv: _Optional[_Iterable[str]] = ..., env: _Optional[_Mapping[str, str]] = ..., workdir: _Optional[str] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., confinement: _Optional[_Union[Confinement, _Mapping]] = ...) -> None: ...
 
 class StartJobResponse(_message.Message):
     __slots__ = ("job_id", "job")
