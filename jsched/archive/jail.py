@@ -1,0 +1,169 @@
+"""The walls around the process that unpacks, and who puts them up.
+
+*Keeper* (`keeper.py`): the process outside, that has the server's privileges, forks the one
+inside, keeps the time and ends it. *Prisoner*: the one inside; it reads what a stranger sent.
+It sees the directory that it writes to and nothing else, has no network, no processes but its
+own, and no privileges: as root's, an unprivileged user with the two capabilities that giving
+files away takes, in a user namespace where there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+from typing import NamedTuple, NoReturn
+
+from jsched.archive.refusal import Limits
+from jsched.archive.tar import NOBODY
+from jsched.linux import jail
+from jsched.linux.syscalls import LAST_DESCRIPTOR, close_range, prctl_set_pdeathsig
+
+# Where close_range() begins: what stands below is all that the prisoner has.
+RESULT, ARCHIVE, ROOT, LIFELINE = 3, 4, 5, 6
+_APART = jail.CLONE_NEWNS | jail.CLONE_NEWNET | jail.CLONE_NEWIPC | jail.CLONE_NEWUTS | jail.CLONE_NEWCGROUP
+_IDS = 65536
+_OPEN_FILES = 512
+
+
+class Walls(NamedTuple):
+    """Which walls there are: a user namespace, a PID namespace, and a root of its own with the other namespaces."""
+
+    user: bool
+    pid: bool
+    root: bool
+
+
+def confine_children() -> Walls:
+    """Give what this process forks next the namespaces that it can't give itself; say which there will be.
+
+    An ordinary user's process has to go into the user namespace itself.
+    """
+    if os.geteuid() == 0:
+        return Walls(user=_can_unshare(jail.CLONE_NEWUSER), pid=_unshared(jail.CLONE_NEWPID), root=True)
+    uid, gid = os.geteuid(), os.getegid()
+    if not _unshared(jail.CLONE_NEWUSER | jail.CLONE_NEWPID):
+        return Walls(user=False, pid=False, root=False)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{uid} {uid} 1")
+    _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    return Walls(user=True, pid=True, root=True)
+
+
+def map_ids(pid: int) -> None:
+    """Give the user namespace of a child its ids, the same inside as outside; user_namespaces(7)."""
+    _write(f"/proc/{pid}/uid_map", f"0 0 {_IDS}")
+    _write(f"/proc/{pid}/gid_map", f"0 0 {_IDS}")
+
+
+def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limits) -> int:
+    """Put up the walls around this process, and return the descriptor of the directory it may write to.
+
+    `identity` is the directory's device and inode. Raises OSError naming the call if a wall
+    that was promised can't be put up.
+    """
+    memory = _memory_in_use() + limits.memory
+    if walls.root:
+        _change_root(directory, identity)
+        directory = "/"
+    root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    _check_identity(root, identity)
+    if root != ROOT:
+        os.dup2(root, ROOT, inheritable=False)
+    close_range(LIFELINE + 1, LAST_DESCRIPTOR)
+    _limit(limits, memory)
+    _drop_privileges()
+    jail.set_no_new_privs()
+    jail.set_not_dumpable()
+    os.umask(0)
+    prctl_set_pdeathsig(signal.SIGKILL)
+    _check_keeper()
+    return ROOT
+
+
+def _change_root(directory: str, identity: tuple[int, int]) -> None:
+    jail.unshare(_APART)
+    jail.make_mounts_private()
+    # By its path, as a descriptor from before leads into the mount namespace outside.
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _check_identity(descriptor, identity)
+        # Read while there is a /proc.
+        if os.geteuid() == 0:
+            jail.drop_bounding_set()
+        jail.enter_root(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_identity(descriptor: int, identity: tuple[int, int]) -> None:
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino) != identity:
+        raise NotADirectoryError("the directory to unpack to is another one than before")
+
+
+def _memory_in_use() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def _limit(limits: Limits, memory: int) -> None:
+    for what, most in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, limits.seconds),
+        (resource.RLIMIT_FSIZE, limits.size),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+    ):
+        _, hard = resource.getrlimit(what)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (most, most))
+
+
+def _drop_privileges() -> None:
+    if os.geteuid() != 0:
+        jail.set_capabilities()
+        return
+    jail.keep_capabilities()
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    jail.set_capabilities(jail.CAP_CHOWN, jail.CAP_FOWNER)
+
+
+def _check_keeper() -> None:
+    """End if the keeper had ended before it could take us with it."""
+    poller = select.poll()
+    poller.register(LIFELINE, 0)
+    if poller.poll(0):
+        _end()
+
+
+def _end() -> NoReturn:
+    os._exit(1)
+
+
+def _can_unshare(flag: int) -> bool:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if _unshared(flag) else 1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def _unshared(flags: int) -> bool:
+    try:
+        jail.unshare(flags)
+    except OSError:
+        return False
+    return True
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    finally:
+        os.close(descriptor)
