@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from jsched.errors import InvalidArgument
+from jsched.errors import AlreadyExists, InvalidArgument
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -63,3 +63,10 @@ def check_digest(digest: str) -> None:
     """Raise InvalidArgument unless `digest` is a SHA-256 as 64 lower-case hexadecimal digits."""
     if not _DIGEST.fullmatch(digest):
         raise InvalidArgument("digest is not a SHA-256 in 64 lower-case hexadecimal digits", obj="digest")
+
+
+def name_taken(name: str) -> AlreadyExists:
+    """Return the error for a name that stands for another root file system."""
+    return AlreadyExists(
+        f"root file system {name!r} exists, with other content", obj=name, hint="delete it, or choose another name"
+    )

@@ -35,12 +35,23 @@ class Walls(NamedTuple):
     root: bool
 
 
-def confine_children() -> Walls:
+def has_all_ids() -> bool:
+    """Return whether this process may give files to any user that a tree has: it is root, and no mere container's.
+
+    Source: user_namespaces(7), uid_map.
+    """
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/uid_map", encoding="ascii") as ids, open("/proc/self/gid_map", encoding="ascii") as groups:
+        return all(_covered(lines.read()) for lines in (ids, groups))
+
+
+def confine_children(*, own: bool) -> Walls:
     """Give what this process forks next the namespaces that it can't give itself; say which there will be.
 
-    An ordinary user's process has to go into the user namespace itself.
+    `own` is what has_all_ids() says. Without, the process has to go into the user namespace itself.
     """
-    if os.geteuid() == 0:
+    if own:
         return Walls(user=_can_unshare(jail.CLONE_NEWUSER), pid=_unshared(jail.CLONE_NEWPID), root=True)
     uid, gid = os.geteuid(), os.getegid()
     if not _unshared(jail.CLONE_NEWUSER | jail.CLONE_NEWPID):
@@ -57,7 +68,7 @@ def map_ids(pid: int) -> None:
     _write(f"/proc/{pid}/gid_map", f"0 0 {_IDS}")
 
 
-def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limits) -> int:
+def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limits, *, own: bool) -> int:
     """Put up the walls around this process, and return the descriptor of the directory it may write to.
 
     `identity` is the directory's device and inode. Raises OSError naming the call if a wall
@@ -73,7 +84,7 @@ def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limit
         os.dup2(root, ROOT, inheritable=False)
     close_range(LIFELINE + 1, LAST_DESCRIPTOR)
     _limit(limits, memory)
-    _drop_privileges()
+    _drop_privileges(own=own)
     jail.set_no_new_privs()
     jail.set_not_dumpable()
     os.umask(0)
@@ -89,9 +100,8 @@ def _change_root(directory: str, identity: tuple[int, int]) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _check_identity(descriptor, identity)
-        # Read while there is a /proc.
-        if os.geteuid() == 0:
-            jail.drop_bounding_set()
+        # It looks into /proc.
+        jail.drop_bounding_set()
         jail.enter_root(descriptor)
     finally:
         os.close(descriptor)
@@ -119,12 +129,12 @@ def _limit(limits: Limits, memory: int) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
     ):
         _, hard = resource.getrlimit(what)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (limit, limit))
 
 
-def _drop_privileges() -> None:
-    if os.geteuid() != 0:
+def _drop_privileges(*, own: bool) -> None:
+    if not own:
         jail.set_capabilities()
         return
     jail.keep_capabilities()
@@ -144,6 +154,11 @@ def _check_keeper() -> None:
 
 def _end() -> NoReturn:
     os._exit(1)
+
+
+def _covered(mapping: str) -> bool:
+    inside, _, count = (int(field) for field in (mapping.split() + ["0"] * 3)[:3])
+    return inside == 0 and count >= _IDS
 
 
 def _can_unshare(flag: int) -> bool:

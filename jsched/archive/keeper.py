@@ -36,19 +36,20 @@ _READY = b"r"
 
 
 class Order(NamedTuple):
-    """What to unpack: the archive's length, and the directory's path, device and inode."""
+    """What to unpack: the archive's length, the directory's path, device and inode, and whether files get owners."""
 
     size: int
     directory: str
     identity: tuple[int, int]
     limits: Limits
+    own: bool
 
 
 def main(text: str, archive: int) -> NoReturn:
     """Unpack as the order says, print the answer as a line of JSON, and end."""
-    size, directory, identity, limits = json.loads(text)
-    order = Order(size, directory, (identity[0], identity[1]), Limits(*limits))
-    walls = jail.confine_children()
+    size, directory, identity, limits, own = json.loads(text)
+    order = Order(size, directory, (identity[0], identity[1]), Limits(*limits), own)
+    walls = jail.confine_children(own=own)
     result_read, result_write = os.pipe()
     lifeline_read, lifeline_write = os.pipe()
     pid = os.fork()
@@ -76,7 +77,7 @@ def _keep(pid: int, walls: jail.Walls, order: Order, result: int, lifeline: int)
             return _refusal(f"unpacking it takes longer than {order.limits.seconds} seconds")
         data = os.read(result, MAX_ANSWER)
         if data == _READY and not answer:
-            if walls.user and os.geteuid() == 0:
+            if walls.user and order.own:
                 jail.map_ids(pid)
             os.write(lifeline, _READY)
             continue
@@ -95,7 +96,7 @@ def _be_the_prisoner(order: Order, walls: jail.Walls, archive: int, result: int,
     code = 1
     try:
         _arrange(archive, result, lifeline)
-        if walls.user and os.geteuid() == 0:
+        if walls.user and order.own:
             unshare(CLONE_NEWUSER)
         os.write(jail.RESULT, _READY)
         if os.read(jail.LIFELINE, 1) == _READY:
@@ -111,12 +112,11 @@ def _be_the_prisoner(order: Order, walls: jail.Walls, archive: int, result: int,
 
 def _serve(order: Order, walls: jail.Walls) -> dict[str, Any]:
     try:
-        own = os.geteuid() == 0
-        root = jail.enter(order.directory, order.identity, walls, order.limits)
+        root = jail.enter(order.directory, order.identity, walls, order.limits, own=order.own)
     except OSError as error:
         return {"broken": f"the walls can't be put up: {error}"}
     try:
-        return _unpack_all(Section(jail.ARCHIVE, 0, order.size), root, order.limits, own=own)
+        return _unpack_all(Section(jail.ARCHIVE, 0, order.size), root, order.limits, own=order.own)
     except Refused as refusal:
         return {"refused": refusal.reason, "limit": refusal.limit}
     except MemoryError:

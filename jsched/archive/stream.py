@@ -76,7 +76,9 @@ class Stream:
             raise Refused(f"reading its {self.compression} data would take too much memory", limit=True) from None
         self.position += len(data)
         if self.compression and self.position > _RATIO_FREE + MAX_RATIO * self._section.position:
-            raise Refused(f"more than {MAX_RATIO} bytes come out of each byte of its {self.compression} data", limit=True)
+            raise Refused(
+                f"more than {MAX_RATIO} bytes come out of each byte of its {self.compression} data", limit=True
+            )
         return data
 
     def read_exactly(self, count: int) -> bytes:
@@ -111,5 +113,5 @@ def _open(section: Section, compression: str) -> Any:
         if zstandard is None:
             raise Refused("it is compressed with zstd, and this server has no zstandard to read it with")
         decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW)
-        return decompressor.stream_reader(section, read_size=PIECE, read_across_frames=True)
+        return decompressor.stream_reader(section, read_size=PIECE, read_across_frames=True)  # type: ignore[arg-type]
     return section

@@ -123,7 +123,7 @@ class Members:
                 "the archive is cut off: its end mark is missing" if self._number else "this is not a tar archive"
             )
         try:
-            return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")  # type: ignore[arg-type]
+            return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             return None
         except (tarfile.HeaderError, ValueError, IndexError):

@@ -136,9 +136,14 @@ class Tree:
         for path in sorted(self._directories, key=lambda path: path.count(b"/") if path else -1, reverse=True):
             descriptor = openat2(self._root, path or b".", _LIST)
             try:
-                self._give(descriptor, self._directories[path], _DIRECTORY_BITS)
+                self._give(descriptor, self._finished(path), _DIRECTORY_BITS)
             finally:
                 os.close(descriptor)
+
+    def _finished(self, path: bytes) -> Meta:
+        meta = self._directories[path]
+        # Whoever is not root can't move a directory that he may not write to.
+        return meta if self._own or path else meta._replace(mode=meta.mode | 0o700)
 
     def _give(self, descriptor: int, meta: Meta, bits: int) -> None:
         os.fchmod(descriptor, meta.mode & bits)
@@ -210,7 +215,8 @@ class Tree:
         try:
             prefix = path + b"/" if path else b""
             names = [os.fsencode(name) for name in os.listdir(descriptor)]
-            return all([self._remove(descriptor, name, prefix + name, keep) for name in names])
+            removed = [self._remove(descriptor, name, prefix + name, keep) for name in names]
+            return all(removed)
         finally:
             os.close(descriptor)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import jsched
+from jsched.archive.jail import has_all_ids
 from jsched.archive.refusal import Limits
+from jsched.archive.tar import NOBODY
 from jsched.errors import Internal, InvalidArgument, JschedError, ResourceExhausted, Unavailable
 
-# The user that the tree belongs to while it is unpacked by root; no account of a person.
-JAIL_ID = 65534
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(jsched.__file__)))
 # Looks for what is installed beside jsched after all of Python's own.
 _BOOT = (
@@ -57,12 +57,13 @@ class Unpacking:
         if it could not be done. Then something may be left in the directory.
         """
         with self._archive.open("rb") as archive:
-            if os.geteuid() == 0:
-                os.chown(self._directory, JAIL_ID, JAIL_ID)
+            own = has_all_ids()
+            if own:
+                os.chown(self._directory, NOBODY, NOBODY)
             status = os.stat(self._directory)
             identity = status.st_dev, status.st_ino
             size = os.fstat(archive.fileno()).st_size
-            order = json.dumps([size, str(self._directory), identity, self._limits])
+            order = json.dumps([size, str(self._directory), identity, self._limits, own])
             answer = self._ask(order, archive.fileno())
         return _understand(answer)
 
@@ -70,8 +71,9 @@ class Unpacking:
         """End it; harmless if it has ended."""
         with self._lock:
             self._cancelled = True
-            if self._process is not None:
-                self._process.kill()
+            if self._process is not None and self._process.stdin is not None:
+                # The keeper ends its prisoner, and itself.
+                self._process.stdin.close()
 
     def _ask(self, order: str, archive: int) -> bytes:
         with self._lock:
@@ -96,11 +98,12 @@ class Unpacking:
             complaint = process.stderr.read(_MAX_REASON)
             process.wait(_PATIENCE)
         finally:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                assert pipe is not None
-                pipe.close()
+            with self._lock:
+                process.kill()
+                process.wait()
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    assert pipe is not None
+                    pipe.close()
         if self._cancelled:
             raise _cancelled()
         if not answer:

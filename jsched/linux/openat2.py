@@ -45,4 +45,3 @@ def openat2(directory: int, path: bytes, flags: int, *, mode: int = 0, resolve: 
         if number not in _AGAIN:
             break
     raise OSError(number, f"openat2: {os.strerror(number)}", os.fsdecode(path))
-

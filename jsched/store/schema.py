@@ -47,6 +47,17 @@ MIGRATIONS = (
     CREATE INDEX jobs_live ON jobs (seq) WHERE state IN ('pending', 'running');
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
     """,
+    """
+    CREATE TABLE rootfs (
+        name        TEXT PRIMARY KEY,
+        digest      TEXT NOT NULL,
+        size        INTEGER NOT NULL,
+        entries     INTEGER NOT NULL,
+        uploaded_by TEXT NOT NULL,
+        uploaded_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX rootfs_digest ON rootfs (digest);
+    """,
 )
 
 

@@ -16,6 +16,7 @@ from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError,
 from jsched.job import Job, JobFilter, JobPage
 from jsched.state import LIVE_STATES, JobState
 from jsched.store.connection import Connections
+from jsched.store.rootfs import RootfsTable
 from jsched.store.rows import JobRecord, same_request, spec_columns, to_microseconds, to_record
 
 _ID_PREFIX = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
@@ -27,10 +28,14 @@ _ROW_BYTES = 1024
 
 
 class Store:
-    """The table of jobs. Every write that returned is on the disk; `insert` is the exception."""
+    """The table of jobs. Every write that returned is on the disk; `insert` is the exception.
+
+    `rootfs` is the table of uploaded root file systems, in the same file.
+    """
 
     def __init__(self, path: Path, broken: Callable[[JschedError], None]) -> None:
         self._connections = Connections(path, broken)
+        self.rootfs = RootfsTable(self._connections)
 
     async def open(self) -> None:
         """Open or make the database; raises FailedPrecondition if it can't be used."""
