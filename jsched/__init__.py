@@ -29,9 +29,11 @@ if TYPE_CHECKING:
         Usage,
     )
     from jsched.output.follower import Follower
+    from jsched.rootfs import Archive, Rootfs
     from jsched.state import JobState
 
 __all__ = [
+    "Archive",
     "Chunk",
     "Config",
     "Engine",
@@ -47,17 +49,20 @@ __all__ = [
     "Lost",
     "Outcome",
     "Reason",
+    "Rootfs",
     "Signaled",
     "StopResult",
     "Usage",
 ]
 
 _HOMES = {
+    "Archive": "jsched.rootfs",
     "Config": "jsched.config",
     "Engine": "jsched.engine",
     "Follower": "jsched.output.follower",
     "JobState": "jsched.state",
     "JschedError": "jsched.errors",
+    "Rootfs": "jsched.rootfs",
 }
 
 

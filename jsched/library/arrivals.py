@@ -31,7 +31,7 @@ class Arrivals:
     async def receive(self, archive: Archive, offset: int, chunks: AsyncIterator[bytes]) -> None:
         """Write an archive from `offset` on, and return once all of it is there.
 
-        Raises FailedPrecondition if it does not stand at `offset`, InvalidArgument for more or
+        Raises OutOfRange if it does not stand at `offset`, InvalidArgument for more or
         less than was announced, ResourceExhausted if there is no room.
         """
         await self._in_thread(self._partials.forget_old)

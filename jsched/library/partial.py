@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-from jsched.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from jsched.errors import FailedPrecondition, InvalidArgument, OutOfRange, ResourceExhausted
 from jsched.rootfs import Archive
 
 # For how long nobody may go on with an upload before it is forgotten.
@@ -56,14 +56,14 @@ class Partials:
         self.path(digest).unlink(missing_ok=True)
 
     def open(self, archive: Archive, offset: int) -> Partial:
-        """Open an archive to go on with at `offset`; raises FailedPrecondition if that is not where it stands."""
+        """Open an archive to go on with at `offset`; raises OutOfRange if that is not where it stands."""
         descriptor = os.open(self.path(archive.digest), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         length = os.fstat(descriptor).st_size
         if offset != length:
             os.close(descriptor)
             if not length:
                 self.forget(archive.digest)
-            raise FailedPrecondition(
+            raise OutOfRange(
                 f"{length} bytes of this archive have arrived, not {offset}",
                 obj=archive.name,
                 hint="ask where to go on, and go on there",
