@@ -31,12 +31,15 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686"
 
 
 def begins_like_an_image(section: Section) -> bool:
-    """Return whether the first member's name is one that image archives begin with; raises Refused."""
-    # Looks at a few headers; what they hold is counted when they are unpacked.
-    for member in Members(Stream(section), Budget(Limits(size=0, entries=_FEW, seconds=0))):
-        path = names.path_inside(member.name)
-        if path:
-            return _FIRST.fullmatch(path.split(b"/")[0]) is not None
+    """Return whether the first member's name is one that image archives begin with."""
+    # Looks at a few headers; what they hold is counted, and what is wrong with them said, when they are unpacked.
+    try:
+        for member in Members(Stream(section), Budget(Limits(size=0, entries=_FEW, seconds=0))):
+            path = names.path_inside(member.name)
+            if path:
+                return _FIRST.fullmatch(path.split(b"/")[0]) is not None
+    except Refused:
+        return False
     return False
 
 
@@ -49,7 +52,10 @@ class ImageArchive:
         links: dict[bytes, bytes] = {}
         members = Members(Stream(section), budget)
         for member in members:
-            path = names.path_inside(member.name)
+            try:
+                path = names.path_inside(member.name)
+            except Refused as refusal:
+                raise refusal.inside(tar.member_shown(member.number, member.name)) from None
             if member.kind == tar.FILE:
                 self._files[path] = members.offset, member.size
             elif member.kind == tar.SYMLINK:

@@ -32,6 +32,7 @@ from jsched.linux.jail import CLONE_NEWUSER, syncfs, unshare
 MAX_ANSWER = 64 * 1024
 _STDIN, _STDOUT = 0, 1
 _ABOVE_ALL = 16
+_FRAMES = 8
 _READY = b"r"
 
 
@@ -189,4 +190,4 @@ def _answer(fields: dict[str, Any]) -> bytes:
 
 
 def _traced(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))[-4000:]
+    return "".join(traceback.format_exception(error, limit=-_FRAMES))[-4000:]

@@ -54,5 +54,6 @@ class Budget:
 def shown(name: bytes) -> str:
     """Return a member's name as a message quotes it: on one line, and not without end."""
     text = name.decode("utf-8", "backslashreplace")
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    # By hand: behind the walls there is no file left that Python could load a codec from.
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}…'"
