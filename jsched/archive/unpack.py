@@ -86,13 +86,15 @@ class _Layer:
         self._written: set[bytes] = set()
 
     def takes_away(self, path: bytes, member: Member) -> bool:
-        """Do what a whiteout says, and return whether the member was one."""
+        """Do what a whiteout says, and return whether the member was one, or nobody's file."""
         above, slash, name = path.rpartition(b"/")
+        if name != _OPAQUE and any(part.startswith(_AUFS) for part in path.split(b"/")):
+            return True
         if not name.startswith(_WHITEOUT) or member.kind != tar.FILE:
             return False
         if name == _OPAQUE:
             self._tree.remove(above, self._written, itself=False)
-        elif not name.startswith(_AUFS):
+        else:
             victim = name.removeprefix(_WHITEOUT)
             if victim in (b"", b".", b".."):
                 raise Refused("it takes away what has no name")
