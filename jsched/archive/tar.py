@@ -34,8 +34,8 @@ _KINDS = {
     tarfile.DIRTYPE: DIRECTORY,
 }
 _NOT_TAKEN = {
-    tarfile.CHRTYPE: "it is a character device",
-    tarfile.BLKTYPE: "it is a block device",
+    tarfile.CHRTYPE: "it is a character device; make the archive without what is in /dev",
+    tarfile.BLKTYPE: "it is a block device; make the archive without what is in /dev",
     tarfile.FIFOTYPE: "it is a FIFO",
     tarfile.GNUTYPE_SPARSE: "it is a sparse file; make the archive without --sparse",
     b"M": "it is a part of a file that began in another volume",

@@ -39,7 +39,7 @@ class Upload:
         except BaseException:
             self._file.close()
             raise
-        self._furthest = 0
+        self._furthest = -1
         self._changes = 0
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class Upload:
         self._file.close()
 
     def advanced(self, offset: int) -> bool:
-        """Return whether the server has more of it than it had at the call before."""
+        """Return whether the server has answered for the first time, or has more of it than it had before."""
         further = offset > self._furthest
         self._furthest = max(offset, self._furthest)
         return further

@@ -46,9 +46,9 @@ class Arrivals:
         try:
             await self._write_all(partial, archive, chunks)
         finally:
+            partial.close()
             if not partial.superseded:
                 del self._open[archive.digest]
-            partial.close()
 
     async def _write_all(self, partial: Partial, archive: Archive, chunks: AsyncIterator[bytes]) -> None:
         async for chunk in chunks:

@@ -56,19 +56,15 @@ class Partials:
         self.path(digest).unlink(missing_ok=True)
 
     def open(self, archive: Archive, offset: int) -> Partial:
-        """Open an archive to go on with at `offset`; raises OutOfRange if that is not where it stands."""
-        descriptor = os.open(self.path(archive.digest), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        length = os.fstat(descriptor).st_size
+        """Return an archive to go on with at `offset`; raises OutOfRange if that is not where it stands."""
+        length = self.length(archive.digest)
         if offset != length:
-            os.close(descriptor)
-            if not length:
-                self.forget(archive.digest)
             raise OutOfRange(
                 f"{length} bytes of this archive have arrived, not {offset}",
                 obj=archive.name,
                 hint="ask where to go on, and go on there",
             )
-        return Partial(descriptor, archive, length)
+        return Partial(self.path(archive.digest), archive, length)
 
     def check(self, archive: Archive) -> None:
         """Raise InvalidArgument unless the archive that has arrived is the one that was announced.
@@ -93,9 +89,11 @@ class Partials:
 class Partial:
     """An archive that is arriving. `superseded` is set when another upload of it goes on in its place."""
 
-    def __init__(self, descriptor: int, archive: Archive, length: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, path: Path, archive: Archive, length: int) -> None:
+        self._path = path
         self._archive = archive
+        # None until the first byte is there: what sends none leaves no file.
+        self._descriptor: int | None = None
         self.length = length
         self.superseded = False
 
@@ -103,6 +101,8 @@ class Partial:
         """Add bytes; raises ResourceExhausted on a full disk."""
         view = memoryview(data)
         try:
+            if self._descriptor is None:
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             while view:
                 written = os.pwrite(self._descriptor, view, self.length)
                 self.length += written
@@ -114,4 +114,6 @@ class Partial:
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

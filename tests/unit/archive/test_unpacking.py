@@ -3,23 +3,26 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import shutil
 import stat
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from jsched.archive.jail import has_all_ids
 from jsched.archive.refusal import Limits
 from jsched.archive.tar import NOBODY
 from jsched.archive.unpacking import Unpacking
 from jsched.errors import InvalidArgument, ResourceExhausted
 from tests.helpers.archives import hard_link, member, pax, record, small, symlink, tar
 from tests.helpers.small_disk import small_disk
-from tests.helpers.trees import names
+from tests.helpers.trees import names, picture
 from tests.unit.archive.conftest import LIMITS, Unpack
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="files can only be given to others by root")
+as_root = pytest.mark.skipif(not has_all_ids(), reason="giving files to other users")
 
 
 @pytest.mark.parametrize(
@@ -195,3 +198,26 @@ def test_an_archive_that_vanishes_is_an_error(tmp_path: Path) -> None:
         (tmp_path / "tree").mkdir()
         (tmp_path / "empty").write_bytes(b"")
         Unpacking(tmp_path / "empty", tmp_path / "tree", LIMITS).run()
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="no tar")
+def test_a_part_of_this_host_is_as_it_was(unpack: Unpack, tmp_path: Path) -> None:
+    """What GNU tar packs of a real system comes out with the same names, contents, modes, owners, links and times."""
+    made = subprocess.run(["tar", "-C", "/", "-cz", "etc", "usr/sbin"], capture_output=True, check=False).stdout
+    unpack(made, LIMITS._replace(size=2**30, entries=100_000))
+    for part in ("etc", "usr/sbin"):
+        before, after = (_described(root / part) for root in (Path("/"), tmp_path / "tree"))
+        assert after == before
+        assert len(after) > 50
+
+
+def _described(root: Path) -> dict[str, tuple[object, ...]]:
+    """Return what is to be the same in both trees: nearly all that there is, but no setuid and setgid bits."""
+    found: dict[str, tuple[object, ...]] = {}
+    for name, (mode, uid, gid, content, _) in picture(root).items():
+        assert isinstance(mode, int)
+        bits = 0o1777 if stat.S_ISDIR(mode) else 0o777
+        owner = (uid, gid) if has_all_ids() else ()
+        modified = int((root / name).lstat().st_mtime)
+        found[name] = (stat.S_IFMT(mode), mode & bits, owner, content, modified)
+    return found
