@@ -18,7 +18,10 @@ from jsched.archive.refusal import MEBIBYTE, Budget, Limits, Refused
 from jsched.archive.stream import PIECE, Section, Stream
 from jsched.archive.tar import Members
 
-_FIRST = re.compile(rb"blobs|oci-layout|(manifest|index|[0-9a-f]{64})\.json|[0-9a-f]{64}|repositories")
+# Layouts begin with blobs or oci-layout; docker's form with a layer or the configuration, named by digest.
+_FIRST = re.compile(
+    rb"blobs|oci-layout|repositories|(manifest|index)\.json|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?"
+)
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _BLOB = re.compile(rb"blobs/sha256/([0-9a-f]{64})")
 _FEW = 16

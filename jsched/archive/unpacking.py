@@ -39,9 +39,9 @@ class Unpacked:
 
 
 class Unpacking:
-    """Unpacks `archive` into the empty directory `directory`; `cancel` ends it from another thread."""
+    """Unpacks the archive of a descriptor into the empty `directory`; `cancel` ends it from another thread."""
 
-    def __init__(self, archive: Path, directory: Path, limits: Limits) -> None:
+    def __init__(self, archive: int, directory: Path, limits: Limits) -> None:
         self._archive = archive
         self._directory = directory
         self._limits = limits
@@ -56,16 +56,13 @@ class Unpacking:
         taken, ResourceExhausted if the disk is full, Unavailable if it was cancelled, Internal
         if it could not be done. Then something may be left in the directory.
         """
-        with self._archive.open("rb") as archive:
-            own = has_all_ids()
-            if own:
-                os.chown(self._directory, NOBODY, NOBODY)
-            status = os.stat(self._directory)
-            identity = status.st_dev, status.st_ino
-            size = os.fstat(archive.fileno()).st_size
-            order = json.dumps([size, str(self._directory), identity, self._limits, own])
-            answer = self._ask(order, archive.fileno())
-        return _understand(answer)
+        own = has_all_ids()
+        if own:
+            os.chown(self._directory, NOBODY, NOBODY)
+        status = os.stat(self._directory)
+        identity = status.st_dev, status.st_ino
+        size = os.fstat(self._archive).st_size
+        return _understand(self._ask(json.dumps([size, str(self._directory), identity, self._limits, own])))
 
     def cancel(self) -> None:
         """End it; harmless if it has ended."""
@@ -75,17 +72,17 @@ class Unpacking:
                 # The keeper ends its prisoner, and itself.
                 self._process.stdin.close()
 
-    def _ask(self, order: str, archive: int) -> bytes:
+    def _ask(self, order: str) -> bytes:
         with self._lock:
             if self._cancelled:
                 raise _cancelled()
             # No preexec_fn: with it, Python code would run between fork and exec of a threaded process.
             self._process = process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _ROOT, order, str(archive), *_places()],
+                [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _ROOT, order, str(self._archive), *_places()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(archive,),
+                pass_fds=(self._archive,),
                 start_new_session=True,
                 cwd="/",
                 env={},

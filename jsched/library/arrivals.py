@@ -37,30 +37,28 @@ class Arrivals:
         await self._in_thread(self._partials.forget_old)
         if archive.size - offset > (room := await self._in_thread(self._room)):
             raise ResourceExhausted(f"the server's disk has room for {room} bytes more", obj=archive.name)
-        partial = await self._in_thread(self._partials.open, archive, offset)
-        earlier = self._open.get(archive.digest)
-        if earlier is not None:
+        if (earlier := self._open.get(archive.digest)) is not None:
             # Most likely of a connection that broke without the server's having been told.
-            earlier.superseded = True
+            await earlier.supersede()
+        partial = await self._in_thread(self._partials.open, archive, offset)
         self._open[archive.digest] = partial
         try:
             await self._write_all(partial, archive, chunks)
         finally:
             partial.close()
-            if not partial.superseded:
+            if self._open.get(archive.digest) is partial:
                 del self._open[archive.digest]
 
     async def _write_all(self, partial: Partial, archive: Archive, chunks: AsyncIterator[bytes]) -> None:
         async for chunk in chunks:
-            if partial.superseded:
-                raise FailedPrecondition(
-                    "another upload of the same archive goes on in place of this", obj=archive.name
-                )
-            if partial.length + len(chunk) > archive.size:
-                await self._in_thread(self._partials.forget, archive.digest)
-                raise InvalidArgument(f"more bytes came than the {archive.size} that were announced", obj=archive.name)
-            # Not interrupted, so that the file is not closed while it is written to.
-            await _to_its_end(self._in_thread(partial.write, chunk))
+            async with partial.writing:
+                if partial.superseded:
+                    raise FailedPrecondition("another upload of this archive goes on in its place", obj=archive.name)
+                if partial.length + len(chunk) > archive.size:
+                    await self._in_thread(self._partials.forget, archive.digest)
+                    raise InvalidArgument(f"more bytes came than the {archive.size} announced", obj=archive.name)
+                # Not interrupted, so that the file is not closed while it is written to.
+                await _to_its_end(self._in_thread(partial.write, chunk))
         if partial.length < archive.size:
             raise InvalidArgument(
                 f"the upload ended after {partial.length} of {archive.size} bytes", obj=archive.name, hint="go on there"

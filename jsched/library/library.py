@@ -161,8 +161,9 @@ class RootfsLibrary:
         async with self._turn:
             staged = await self._in_thread(self._trees.stage, archive.digest)
             try:
-                await self._in_thread(self._partials.check, archive)
-                unpacked = await self._run(Unpacking(self._partials.path(archive.digest), staged, await self._limits()))
+                # One descriptor for looking at it and for unpacking, so that both are of the same bytes.
+                with await self._in_thread(self._partials.open_whole, archive) as file:
+                    unpacked = await self._run(Unpacking(file.fileno(), staged, await self._limits()))
                 await self._in_thread(self._trees.keep, staged, archive.digest)
             except BaseException as error:
                 await asyncio.shield(self._in_thread(remove, staged))

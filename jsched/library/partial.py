@@ -1,12 +1,14 @@
-"""Archives that have arrived in part or whole, and are not unpacked yet. Everything here blocks."""
+"""Archives that have arrived in part or whole, and are not unpacked yet. What is not `async` here blocks."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import hashlib
 import os
 import time
+from io import BufferedReader
 from pathlib import Path
 
 from jsched.errors import FailedPrecondition, InvalidArgument, OutOfRange, ResourceExhausted
@@ -66,28 +68,31 @@ class Partials:
             )
         return Partial(self.path(archive.digest), archive, length)
 
-    def check(self, archive: Archive) -> None:
-        """Raise InvalidArgument unless the archive that has arrived is the one that was announced.
+    def open_whole(self, archive: Archive) -> BufferedReader:
+        """Open an archive that has arrived, for reading.
 
-        Raises FailedPrecondition if it was refused meanwhile, to somebody who had sent it too.
+        Raises InvalidArgument unless it is the one that was announced, FailedPrecondition if it
+        was refused meanwhile, to somebody who had sent it too.
         """
         try:
-            with self.path(archive.digest).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            file = self.path(archive.digest).open("rb")
         except FileNotFoundError:
             raise FailedPrecondition(
                 "nothing of this archive is here any more", obj=archive.name, hint="upload it again"
             ) from None
+        found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != archive.digest:
+            file.close()
             raise InvalidArgument(
                 f"what has arrived has the digest {found}, not {archive.digest}",
                 obj=archive.name,
                 hint="it was damaged on its way, or the file has changed meanwhile: upload it again",
             )
+        return file
 
 
 class Partial:
-    """An archive that is arriving. `superseded` is set when another upload of it goes on in its place."""
+    """An archive that is arriving. Who writes to it holds `writing`, and looks before whether it is `superseded`."""
 
     def __init__(self, path: Path, archive: Archive, length: int) -> None:
         self._path = path
@@ -95,7 +100,14 @@ class Partial:
         # None until the first byte is there: what sends none leaves no file.
         self._descriptor: int | None = None
         self.length = length
+        self.writing = asyncio.Lock()
         self.superseded = False
+
+    async def supersede(self) -> None:
+        """Let another upload go on in its place: once this returns, nothing more is written."""
+        self.superseded = True
+        async with self.writing:
+            return
 
     def write(self, data: bytes) -> None:
         """Add bytes; raises ResourceExhausted on a full disk."""

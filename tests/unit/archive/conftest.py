@@ -21,6 +21,7 @@ def unpack(tmp_path: Path) -> Unpack:
     def unpack(archive: bytes, limits: Limits = LIMITS) -> Unpacked:
         (tmp_path / "archive").write_bytes(archive)
         (tmp_path / "tree").mkdir(mode=0o700)
-        return Unpacking(tmp_path / "archive", tmp_path / "tree", limits).run()
+        with (tmp_path / "archive").open("rb") as file:
+            return Unpacking(file.fileno(), tmp_path / "tree", limits).run()
 
     return unpack

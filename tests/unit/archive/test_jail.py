@@ -39,7 +39,8 @@ def running(tmp_path: Path) -> Iterator[Running]:
     """An archive that is being unpacked, its prisoner behind the walls and at work."""
     (tmp_path / "archive").write_bytes(tarfile.TarInfo("f").tobuf() * 400_000)
     (tmp_path / "tree").mkdir(mode=0o700)
-    unpacking = Unpacking(tmp_path / "archive", tmp_path / "tree", LIMITS._replace(entries=10**6))
+    archive = (tmp_path / "archive").open("rb")
+    unpacking = Unpacking(archive.fileno(), tmp_path / "tree", LIMITS._replace(entries=10**6))
     errors: list[JschedError] = []
 
     def run() -> None:
@@ -55,6 +56,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     finally:
         unpacking.cancel()
         thread.join(20)
+        archive.close()
         assert not thread.is_alive()
 
 

@@ -183,21 +183,22 @@ def test_limits_are_named(unpack: Unpack, limits: Limits, reason: str) -> None:
 
 def test_a_full_disk_is_not_the_archive_s_fault(tmp_path: Path) -> None:
     """Without room for the tree it is ResourceExhausted, and says that it is the disk."""
-    with small_disk(tmp_path / "disk", 1024 * 1024) as disk:
-        (tmp_path / "archive").write_bytes(tar(member("f", b"x" * 4 * 1024 * 1024)))
+    (tmp_path / "archive").write_bytes(tar(member("f", b"x" * 4 * 1024 * 1024)))
+    with small_disk(tmp_path / "disk", 1024 * 1024) as disk, (tmp_path / "archive").open("rb") as archive:
         (disk / "tree").mkdir(mode=0o700)
         with pytest.raises(ResourceExhausted, match="no space left"):
-            Unpacking(tmp_path / "archive", disk / "tree", LIMITS).run()
+            Unpacking(archive.fileno(), disk / "tree", LIMITS).run()
 
 
-def test_an_archive_that_vanishes_is_an_error(tmp_path: Path) -> None:
-    """No process is started for an archive that is not there."""
-    with pytest.raises(FileNotFoundError):
-        Unpacking(tmp_path / "none", tmp_path, LIMITS).run()
+def test_an_empty_file_is_no_archive(unpack: Unpack) -> None:
+    """A file without a byte is refused."""
     with pytest.raises(InvalidArgument, match="not a tar"):
-        (tmp_path / "tree").mkdir()
-        (tmp_path / "empty").write_bytes(b"")
-        Unpacking(tmp_path / "empty", tmp_path / "tree", LIMITS).run()
+        unpack(b"")
+
+
+def test_an_archive_without_members_is_an_empty_tree(unpack: Unpack) -> None:
+    """An end mark alone is an archive."""
+    assert unpack(tar()).entries == 0
 
 
 @pytest.mark.skipif(shutil.which("tar") is None, reason="no tar")
