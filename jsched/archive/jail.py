@@ -34,6 +34,11 @@ class Walls(NamedTuple):
     pid: bool
     root: bool
 
+    def missing(self) -> list[str]:
+        """Return the names of those that are not there."""
+        names = ("user namespace", "PID namespace", "root directory of its own")
+        return [name for name, there in zip(names, self, strict=True) if not there]
+
 
 def has_all_ids() -> bool:
     """Return whether this process may give files to any user that a tree has: it is root, and no mere container's.

@@ -72,10 +72,12 @@ def _keep(pid: int, walls: jail.Walls, order: Order, result: int, lifeline: int)
     while True:
         left = deadline - time.monotonic()
         ready = [fd for fd, _ in poller.poll(max(left, 0) * 1000)]
-        if _STDIN in ready or not ready or len(answer) > MAX_ANSWER:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        if not ready:
+            _kill(pid)
             return _refusal(f"unpacking it takes longer than {order.limits.seconds} seconds")
+        if _STDIN in ready or len(answer) > MAX_ANSWER:
+            _kill(pid)
+            return _answer({"broken": "it was given up"})
         data = os.read(result, MAX_ANSWER)
         if data == _READY and not answer:
             if walls.user and order.own:
@@ -91,6 +93,11 @@ def _keep(pid: int, walls: jail.Walls, order: Order, result: int, lifeline: int)
     if usage.ru_utime + usage.ru_stime >= order.limits.seconds - 1:
         return _refusal(f"unpacking it takes more than {order.limits.seconds} seconds of CPU time")
     return _answer({"broken": f"the process that unpacks ended with {os.waitstatus_to_exitcode(status)}"})
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _be_the_prisoner(order: Order, walls: jail.Walls, archive: int, result: int, lifeline: int) -> NoReturn:
@@ -117,7 +124,8 @@ def _serve(order: Order, walls: jail.Walls) -> dict[str, Any]:
     except OSError as error:
         return {"broken": f"the walls can't be put up: {error}"}
     try:
-        return _unpack_all(Section(jail.ARCHIVE, 0, order.size), root, order.limits, own=order.own)
+        done = _unpack_all(Section(jail.ARCHIVE, 0, order.size), root, order.limits, own=order.own)
+        return done | {"missing": walls.missing()}
     except Refused as refusal:
         return {"refused": refusal.reason, "limit": refusal.limit}
     except MemoryError:

@@ -26,16 +26,18 @@ _BOOT = (
     "from jsched.archive.keeper import main; main(sys.argv[2], int(sys.argv[3]))"
 )
 _MAX_REASON = 1000
+_MAX_WALL, _MAX_WALLS = 40, 3
 # The keeper keeps the time; this much later something is wrong with it.
 _PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What came of an archive: how many bytes its files hold, and how many members it had."""
+    """What came of an archive: bytes of its files, members that it had, and which walls there were not."""
 
     size: int
     entries: int
+    missing_walls: tuple[str, ...] = ()
 
 
 class Unpacking:
@@ -121,9 +123,10 @@ def _understand(answer: bytes) -> Unpacked:
     try:
         fields = json.loads(answer)
         if "size" in fields:
-            return Unpacked(_count(fields["size"]), _count(fields["entries"]))
+            missing = tuple(str(name)[:_MAX_WALL] for name in fields["missing"][:_MAX_WALLS])
+            return Unpacked(_count(fields["size"]), _count(fields["entries"]), missing)
         raise _error(fields)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise Internal("the process that unpacks gave an answer that makes no sense") from None
 
 

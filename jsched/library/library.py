@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from jsched.rootfs import Archive, Rootfs, check_digest, check_name, name_taken
 from jsched.store import RootfsTable
 from jsched.tasks import Tasks
 
+_LOG = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 # One unpacks, the others write and hash what arrives meanwhile.
@@ -178,9 +180,12 @@ class RootfsLibrary:
             raise Unavailable("the server is shutting down", hint="try again; what was received is kept")
         self._unpackings.add(unpacking)
         try:
-            return await self._in_thread(unpacking.run)
+            unpacked = await self._in_thread(unpacking.run)
         finally:
             self._unpackings.discard(unpacking)
+        if unpacked.missing_walls:
+            _LOG.warning("an archive was unpacked without a %s", ", a ".join(unpacked.missing_walls))
+        return unpacked
 
     async def _limits(self) -> Limits:
         room = await self._in_thread(self._trees.room)

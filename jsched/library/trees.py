@@ -51,7 +51,9 @@ class Trees:
         return path
 
     def keep(self, staged: Path, digest: str) -> None:
-        """Put a tree that is whole and on the disk in its place, for good."""
+        """Put a tree that is whole and on the disk in its place, for good; one that nobody has named makes way."""
+        if self.path(digest).exists():
+            remove(self.retire(digest))
         staged.rename(self.path(digest))
         _sync(self.directory)
         _sync(self._staging)

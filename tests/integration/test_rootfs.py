@@ -231,6 +231,34 @@ def test_what_a_killed_server_was_unpacking_is_unpacked_by_the_next(server: Serv
     assert not list(staging.iterdir())
 
 
+def _of_uploads(server: Server) -> list[dict[str, Any]]:
+    return [line for line in audited(server) if line["method"].endswith("/UploadRootfs")]
+
+
+def test_an_upload_that_its_client_leaves_can_be_gone_on_with(server: Server, stub: Any) -> None:
+    """A call that is cancelled in the middle is audited, and another client goes on where it was."""
+    content = tar(member("random", os.urandom(50_000)))
+    messages = parts(content)
+    gone = threading.Event()
+
+    def first() -> Iterator[pb.UploadRootfsRequest]:
+        yield from messages[:21]
+        gone.wait(30)
+
+    call = stub.UploadRootfs.future(first())
+    ask = pb.GetRootfsUploadRequest(digest=digest(content))
+    wait_until(lambda: stub.GetRootfsUpload(ask).offset == 20_000, 20, "the first 20 messages")
+    call.cancel()
+    gone.set()
+    (line,) = wait_until(lambda: _of_uploads(server), 20, "the audit's line")
+    # To the server a client that leaves may look like one that has said all it had to say.
+    assert line["status"] == "CANCELLED" or line["reason"] == f"the upload ended after 20000 of {len(content)} bytes"
+    assert stub.GetRootfsUpload(ask) == pb.GetRootfsUploadResponse(offset=20_000)
+    rest = [*parts(content, offset=20_000)[:1], *messages[21:]]
+    assert stub.UploadRootfs(iter(rest), timeout=calls.DEADLINE).rootfs.size == 50_000
+    assert stub.GetRootfsUpload(ask) == pb.GetRootfsUploadResponse(complete=True)
+
+
 def test_root_file_systems_outlive_the_server(server: Server, archive: Path) -> None:
     """A server that is killed knows them again, and deletes them as well."""
     rootfs = server.client().rootfs.upload(archive, "alpine")
