@@ -17,10 +17,11 @@ from weakref import WeakValueDictionary
 from jsched.archive.refusal import Limits
 from jsched.archive.unpacking import Unpacked, Unpacking
 from jsched.config import Config
+from jsched.datadir import remove_tree
 from jsched.errors import FailedPrecondition, JschedError, NotFound, ResourceExhausted, Unavailable
 from jsched.library.arrivals import Arrivals
 from jsched.library.partial import Partials
-from jsched.library.trees import Trees, remove
+from jsched.library.trees import Trees
 from jsched.rootfs import Archive, Rootfs, check_digest, check_name, name_taken
 from jsched.store import RootfsTable
 from jsched.tasks import Tasks
@@ -137,7 +138,7 @@ class RootfsLibrary:
             if not self._has_name(digest):
                 retired = await self._in_thread(self._trees.retire, digest)
         if retired is not None:
-            await self._in_thread(remove, retired)
+            await self._in_thread(remove_tree, retired)
         return rootfs
 
     async def _finish(self, archive: Archive, by: str) -> Rootfs:
@@ -153,7 +154,7 @@ class RootfsLibrary:
                 self._named[archive.name] = await self._table.insert(new)
             except BaseException:
                 if known is None:
-                    await self._in_thread(remove, await self._in_thread(self._trees.retire, archive.digest))
+                    await self._in_thread(remove_tree, await self._in_thread(self._trees.retire, archive.digest))
                 raise
             await self._in_thread(self._partials.forget, archive.digest)
             return self._shown(self._named[archive.name])
@@ -168,7 +169,7 @@ class RootfsLibrary:
                     unpacked = await self._run(Unpacking(file.fileno(), staged, await self._limits()))
                 await self._in_thread(self._trees.keep, staged, archive.digest)
             except BaseException as error:
-                await asyncio.shield(self._in_thread(remove, staged))
+                await asyncio.shield(self._in_thread(remove_tree, staged))
                 # What has arrived is not at fault if the server goes away.
                 if isinstance(error, JschedError) and not isinstance(error, Unavailable):
                     await self._in_thread(self._partials.forget, archive.digest)

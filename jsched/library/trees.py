@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from collections.abc import Set
 from pathlib import Path
 
+from jsched.datadir import remove_tree
 from jsched.errors import FailedPrecondition
 
 # What uploads leave free for everything else: a part of the file system, and never more than this.
@@ -40,7 +40,7 @@ class Trees:
                 if not entry.name.startswith(".") and entry.name not in named:
                     self._retire(entry)
             for entry in self._staging.iterdir():
-                remove(entry)
+                remove_tree(entry)
         except OSError as error:
             raise FailedPrecondition(f"directory {self.directory}: {error.strerror}", obj=str(self.directory)) from None
 
@@ -53,7 +53,7 @@ class Trees:
     def keep(self, staged: Path, digest: str) -> None:
         """Put a tree that is whole and on the disk in its place, for good; one that nobody has named makes way."""
         if self.path(digest).exists():
-            remove(self.retire(digest))
+            remove_tree(self.retire(digest))
         staged.rename(self.path(digest))
         _sync(self.directory)
         _sync(self._staging)
@@ -72,30 +72,6 @@ class Trees:
         retired = self._staging / f"{path.name[:64]}.{secrets.token_hex(4)}"
         path.rename(retired)
         return retired
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a tree, whatever its directories' modes are, following no link."""
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _remove(parent, path.name)
-    finally:
-        os.close(parent)
-
-
-def _remove(parent: int, name: str) -> None:
-    if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-        os.unlink(name, dir_fd=parent)
-        return
-    # Its owner may have shut himself out; nobody else has a hand in here who could put a link in its place.
-    os.chmod(name, 0o700, dir_fd=parent)
-    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        for entry in os.listdir(descriptor):
-            _remove(descriptor, entry)
-    finally:
-        os.close(descriptor)
-    os.rmdir(name, dir_fd=parent)
 
 
 def _sync(directory: Path) -> None:
