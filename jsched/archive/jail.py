@@ -28,15 +28,15 @@ _OPEN_FILES = 512
 
 
 class Walls(NamedTuple):
-    """Which walls there are: a user namespace, a PID namespace, and a root of its own with the other namespaces."""
+    """Which walls the kernel gives: a user namespace, a PID namespace, and the others, the mount namespace first."""
 
     user: bool
     pid: bool
-    root: bool
+    apart: bool
 
     def missing(self) -> list[str]:
         """Return the names of those that are not there."""
-        names = ("user namespace", "PID namespace", "root directory of its own")
+        names = ("user namespace", "PID namespace", "mount namespace")
         return [name for name, there in zip(names, self, strict=True) if not there]
 
 
@@ -57,14 +57,17 @@ def confine_children(*, own: bool) -> Walls:
     `own` is what has_all_ids() says. Without, the process has to go into the user namespace itself.
     """
     if own:
-        return Walls(user=_can_unshare(jail.CLONE_NEWUSER), pid=_unshared(jail.CLONE_NEWPID), root=True)
+        user = _can_unshare(jail.CLONE_NEWUSER)
+        apart = _can_unshare(_APART | (jail.CLONE_NEWUSER if user else 0))
+        # At last: this process can't fork any more once its first child in the new namespace has ended.
+        return Walls(user=user, pid=_unshared(jail.CLONE_NEWPID), apart=apart)
     uid, gid = os.geteuid(), os.getegid()
     if not _unshared(jail.CLONE_NEWUSER | jail.CLONE_NEWPID):
-        return Walls(user=False, pid=False, root=False)
+        return Walls(user=False, pid=False, apart=False)
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
     _write("/proc/self/gid_map", f"{gid} {gid} 1")
-    return Walls(user=True, pid=True, root=True)
+    return Walls(user=True, pid=True, apart=True)
 
 
 def map_ids(pid: int) -> None:
@@ -80,11 +83,10 @@ def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limit
     that was promised can't be put up.
     """
     memory = _memory_in_use() + limits.memory
-    if walls.root:
-        _change_root(directory, identity)
+    if walls.apart or own:
+        _change_root(directory, identity, walls)
         directory = "/"
-    root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    _check_identity(root, identity)
+    root = _open(directory, identity)
     if root != ROOT:
         os.dup2(root, ROOT, inheritable=False)
     close_range(LIFELINE + 1, LAST_DESCRIPTOR)
@@ -98,24 +100,32 @@ def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limit
     return ROOT
 
 
-def _change_root(directory: str, identity: tuple[int, int]) -> None:
-    jail.unshare(_APART)
-    jail.make_mounts_private()
+def _change_root(directory: str, identity: tuple[int, int], walls: Walls) -> None:
+    if walls.apart:
+        jail.unshare(_APART)
+        jail.make_mounts_private()
     # By its path, as a descriptor from before leads into the mount namespace outside.
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = _open(directory, identity)
     try:
-        _check_identity(descriptor, identity)
         # It looks into /proc.
         jail.drop_bounding_set()
-        jail.enter_root(descriptor)
+        if walls.apart:
+            jail.enter_root(descriptor)
+        else:
+            # Root of a container, mostly. It holds whoever has no CAP_SYS_CHROOT and no descriptor from outside.
+            os.fchdir(descriptor)
+            os.chroot(".")
     finally:
         os.close(descriptor)
 
 
-def _check_identity(descriptor: int, identity: tuple[int, int]) -> None:
+def _open(directory: str, identity: tuple[int, int]) -> int:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     status = os.fstat(descriptor)
     if (status.st_dev, status.st_ino) != identity:
+        os.close(descriptor)
         raise NotADirectoryError("the directory to unpack to is another one than before")
+    return descriptor
 
 
 def _memory_in_use() -> int:
