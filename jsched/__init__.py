@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     )
     from jsched.limits import DiskLimit, Limits, Unenforced
     from jsched.output.follower import Follower
+    from jsched.rootfs import Archive, Rootfs
     from jsched.state import JobState
 
 __all__ = [
+    "Archive",
     "Chunk",
     "Config",
     "DiskLimit",
@@ -50,6 +52,7 @@ __all__ = [
     "Lost",
     "Outcome",
     "Reason",
+    "Rootfs",
     "Signaled",
     "StopResult",
     "Unenforced",
@@ -57,6 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Archive": "jsched.rootfs",
     "Config": "jsched.config",
     "DiskLimit": "jsched.limits",
     "Engine": "jsched.engine",
@@ -65,6 +69,7 @@ _HOMES = {
     "JschedError": "jsched.errors",
     "Limits": "jsched.limits",
     "Unenforced": "jsched.limits",
+    "Rootfs": "jsched.rootfs",
 }
 
 

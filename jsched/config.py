@@ -15,6 +15,16 @@ from jsched.profile import Profile, parse_profile
 
 CONFIG_VARIABLE = "JSCHED_SERVER_CONFIG"
 SYSTEM_CONFIG = Path("/etc/jsched/jsched.toml")
+_POSITIVE = (
+    "chunk_size",
+    "max_message_size",
+    "max_streams_per_connection",
+    "handshake_timeout",
+    "max_rootfs_archive",
+    "max_rootfs_size",
+    "max_rootfs_entries",
+    "rootfs_timeout",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +33,9 @@ class Config:
 
     Paths are absolute. `log_group` is a group's name or number that log files get (None:
     the server's own group). Times are seconds, sizes bytes. `limits` says what jobs get that ask for
-    nothing, `isolation` how they are walled in and what they may ask for.
+    nothing, `isolation` how they are walled in and what they may ask for. An uploaded root file system may
+    have an archive of `max_rootfs_archive` bytes, files of `max_rootfs_size` bytes together
+    and `max_rootfs_entries` members, and `rootfs_timeout` for being unpacked.
     """
 
     data_dir: Path
@@ -38,6 +50,10 @@ class Config:
     drain_timeout: float = 10.0
     limits: Profile = field(default_factory=Profile)
     isolation: IsolationConfig = field(default_factory=IsolationConfig)
+    max_rootfs_archive: int = 4 * 1024 * 1024 * 1024
+    max_rootfs_size: int = 16 * 1024 * 1024 * 1024
+    max_rootfs_entries: int = 500_000
+    rootfs_timeout: int = 900
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "log_dir", "certs_dir"):
@@ -45,11 +61,10 @@ class Config:
             if path is not None:
                 object.__setattr__(self, name, Path(path).expanduser().absolute())
         split_address(self.listen)
-        for name in ("chunk_size", "max_message_size", "max_streams_per_connection"):
+        for name in _POSITIVE:
             _check_positive(name, getattr(self, name))
         if self.chunk_size > 2 * 1024 * 1024:
             raise InvalidArgument("chunk_size is more than 2 MiB, and clients accept messages of 4 MiB")
-        _check_positive("handshake_timeout", self.handshake_timeout)
 
     @property
     def database(self) -> Path:
@@ -70,6 +85,11 @@ class Config:
     def stops_dir(self) -> Path:
         """Where the server leaves stop requests for monitors."""
         return self.data_dir / "stops"
+
+    @property
+    def rootfs_dir(self) -> Path:
+        """Where the uploaded root file systems are, each under its digest."""
+        return self.data_dir / "rootfs"
 
     @property
     def audit_log(self) -> Path:
@@ -136,6 +156,10 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "drain_timeout": float,
     "limits": parse_profile,
     "isolation": parse_isolation,
+    "max_rootfs_archive": int,
+    "max_rootfs_size": int,
+    "max_rootfs_entries": int,
+    "rootfs_timeout": int,
 }
 # What no variable can say.
 _TABLES = frozenset({"limits", "isolation"})

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import grp
 import os
+import stat
 from pathlib import Path
 
 from jsched.config import Config
@@ -50,6 +51,15 @@ def remove_log(path: Path) -> None:
         path.unlink()
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a file or a tree, whatever its directories' modes are, following no link."""
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _remove(parent, path.name)
+    finally:
+        os.close(parent)
+
+
 def _make(directory: Path, mode: int) -> None:
     try:
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -74,3 +84,18 @@ def _lock(path: Path) -> int:
             f"another jsched uses {path.parent}", obj=str(path.parent), hint="stop it, or give another data directory"
         ) from None
     return descriptor
+
+
+def _remove(parent: int, name: str) -> None:
+    if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=parent)
+        return
+    # Its owner may have shut himself out; nobody else has a hand in here who could put a link in its place.
+    os.chmod(name, 0o700, dir_fd=parent)
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        for entry in os.listdir(descriptor):
+            _remove(descriptor, entry)
+    finally:
+        os.close(descriptor)
+    os.rmdir(name, dir_fd=parent)

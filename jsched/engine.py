@@ -15,6 +15,7 @@ from jsched.confiner import Confiner
 from jsched.environment import home_directory
 from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound, Unavailable
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
+from jsched.library import RootfsLibrary
 from jsched.lifecycle import Lifecycle
 from jsched.output.follower import Follower, open_follower
 from jsched.output.logfile import LogFiles
@@ -37,6 +38,7 @@ class Engine:
     One engine at a time works on a data directory. Jobs outlive it: the next engine on the
     same directory finds them, running or ended. A `ref` is a job's id, a unique prefix of
     it of at least 8 digits, or the job's name. Raises the errors of `jsched.errors`.
+    `rootfs` is the library of uploaded root file systems.
     `failed` is resolved if the database has failed and the engine can do no more.
     """
 
@@ -72,6 +74,9 @@ class Engine:
         self._store = Store(config.database, self._fail)
         await self._store.open()
         stack.push_async_callback(self._store.close)
+        self.rootfs = RootfsLibrary(config, self._store.rootfs, in_use=lambda digest: self._lifecycle.users_of(digest))
+        await self.rootfs.open()
+        stack.push_async_callback(self.rootfs.close)
         watcher = Watcher()
         watcher.open()
         stack.callback(watcher.close)
@@ -87,7 +92,9 @@ class Engine:
         )
         await supervisor.open()
         stack.push_async_callback(supervisor.close)
-        self._lifecycle = Lifecycle(config, self._store, supervisor, self._resources, confiner, self._logs.finish)
+        self._lifecycle = Lifecycle(
+            config, self._store, supervisor, self._resources, confiner, self.rootfs, self._logs.finish
+        )
         stack.push_async_callback(self._close_lifecycle)
         watcher.watch_directory(config.exits_dir, self._lifecycle.exit_record_arrived)
         await self._lifecycle.recover()
@@ -103,6 +110,7 @@ class Engine:
             self._draining.set_result(None)
             self._drained_by = asyncio.get_running_loop().time() + self._config.drain_timeout
             self._logs.interrupt(_going_away())
+            self.rootfs.drain()
 
     async def start(self, spec: JobSpec, *, owner: str = "local", request_id: str | None = None) -> Job:
         """Start a job and return it once its command has been executed.

@@ -3,7 +3,7 @@
     JschedError
     ├── InvalidArgument      the request itself is wrong; sending it again won't help
     │   └── StartFailed      the command could not be executed (step and errno)
-    ├── OutOfRange           an offset beyond the end of a log
+    ├── OutOfRange           an offset beyond the end of a log, or not the one to go on at
     ├── NotFound             no such job, log or file
     ├── AlreadyExists        a name or request id that is taken
     ├── FailedPrecondition   right request, wrong moment (deleting a running job)

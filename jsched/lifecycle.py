@@ -24,6 +24,7 @@ from jsched.environment import complete_environment, home_directory
 from jsched.errors import FailedPrecondition, JschedError, NotFound, ResourceExhausted, StartFailed, Unavailable
 from jsched.isolation.draft import Planned
 from jsched.job import FailedStep, Job, JobSpec
+from jsched.library import RootfsLibrary
 from jsched.linux import process
 from jsched.live import LiveJob
 from jsched.recovery import NeverStarted, StillRunning
@@ -54,11 +55,13 @@ class Lifecycle:
         supervisor: Supervisor,
         resources: Resources,
         confiner: Confiner,
+        trees: RootfsLibrary,
         ended: Callable[[str], None],
     ) -> None:
         self._config = config
         self._resources = resources
         self._confiner = confiner
+        self._trees = trees
         self._store = store
         self._supervisor = supervisor
         self._live: dict[str, LiveJob] = {}
@@ -69,6 +72,10 @@ class Lifecycle:
     def live(self, job_id: str) -> LiveJob | None:
         """Return a job that has not ended, None for any other."""
         return self._live.get(job_id)
+
+    def users_of(self, digest: str) -> list[str]:
+        """Return the ids of the live jobs that use a root file system."""
+        return [job_id for job_id, live in self._live.items() if live.rootfs == digest]
 
     async def close(self, within: float) -> None:
         """Finish what is under way, for so many seconds, and let go of the monitors; running jobs go on."""
@@ -85,7 +92,8 @@ class Lifecycle:
         """
         found = await self._store.live()
         for one in found:
-            self._live[one.job.id] = LiveJob(one.job.id, stored=one.job.state)
+            rootfs = one.job.walls.rootfs if one.job.walls else ""
+            self._live[one.job.id] = LiveJob(one.job.id, stored=one.job.state, rootfs=rootfs)
         tasks = [self._tasks.spawn(self._take_over(self._live[one.job.id], one)) for one in found]
         if tasks:
             await asyncio.wait(tasks, timeout=_RECOVERY_SECONDS)
@@ -142,23 +150,10 @@ class Lifecycle:
     async def _start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
         while True:
             job_id = str(uuid.uuid4())
-            confined = await self._confine(spec)
-            planned = await self._plan(job_id, spec, companions=int(confined.sandbox is not None))
-            job = Job(
-                job_id,
-                spec,
-                owner,
-                JobState.PENDING,
-                created_at=datetime.now(UTC),
-                log_path=str(self._config.log_path(job_id)),
-                applied=planned.applied,
-                unenforced=planned.unenforced,
-                walls=confined.walls,
-            )
-            live = LiveJob(job_id)
             # Known before it is started: its end may come before the answer to its start.
-            self._live[job_id] = live
+            live = self._live[job_id] = LiveJob(job_id)
             try:
+                job, planned, confined = await self._prepare(live, spec, owner)
                 known, new = await self._store.insert(job, request_id, process.boot_id())
             except JschedError as error:
                 del self._live[job_id]
@@ -170,6 +165,23 @@ class Lifecycle:
             # Gone again: that start has failed meanwhile, without a trace.
             with contextlib.suppress(NotFound):
                 return await self._started_before(known)
+
+    async def _prepare(self, live: LiveJob, spec: JobSpec, owner: str) -> tuple[Job, Planned, Confined]:
+        """Return a job that can be started, with its limits and its walls."""
+        confined = await self._confine(live, spec)
+        planned = await self._plan(live.id, spec, companions=int(confined.sandbox is not None))
+        job = Job(
+            live.id,
+            spec,
+            owner,
+            JobState.PENDING,
+            created_at=datetime.now(UTC),
+            log_path=str(self._config.log_path(live.id)),
+            applied=planned.applied,
+            unenforced=planned.unenforced,
+            walls=confined.walls,
+        )
+        return job, planned, confined
 
     async def _started_before(self, job: Job) -> Job:
         live = self._live.get(job.id)
@@ -185,11 +197,16 @@ class Lifecycle:
         plan = functools.partial(self._resources.plan, job_id, spec.limits, companions=companions)
         return await asyncio.to_thread(plan) if spec.limits.disk else plan()
 
-    async def _confine(self, spec: JobSpec) -> Confined:
+    async def _confine(self, live: LiveJob, spec: JobSpec) -> Confined:
         """Return the job's walls; what is asked for may lie on a file system that does not answer."""
-        if spec.confinement.binds:
-            return await asyncio.to_thread(self._confiner.plan, spec.confinement)
-        return self._confiner.plan(spec.confinement)
+        asked = spec.confinement
+        plan = functools.partial(self._confiner.plan, asked)
+        if asked.rootfs is not None:
+            with self._trees.hold(asked.rootfs) as rootfs:
+                # From now on it is known to be in use.
+                live.rootfs = rootfs.digest
+            plan = functools.partial(plan, tree=self._trees.path(rootfs.digest), digest=rootfs.digest)
+        return await asyncio.to_thread(plan) if asked.binds else plan()
 
     async def _launch(self, live: LiveJob, job: Job, planned: Planned, confined: Confined) -> Job:
         spec = job.spec

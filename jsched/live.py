@@ -27,7 +27,8 @@ class LiveJob:
 
     `stored` is the state that the database has; `started` and `ended` are resolved with
     the job, or with the error that kept it from starting. `pidfd` refers to the monitor
-    and is readable once that has ended, pidfd_open(2).
+    and is readable once that has ended, pidfd_open(2). `rootfs` is the digest of the root file
+    system that it uses.
     """
 
     id: str
@@ -35,6 +36,7 @@ class LiveJob:
     run: RunRecord | None = None
     pidfd: int | None = None
     settling: bool = False
+    rootfs: str = ""
     started: asyncio.Future[Job] = field(default_factory=_future)
     ended: asyncio.Future[Job] = field(default_factory=_future)
 

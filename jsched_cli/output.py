@@ -76,9 +76,9 @@ def as_json(job: Job) -> dict[str, Any]:
         "env_names": sorted(spec.env),
         "labels": dict(spec.labels),
         "owner": job.owner,
-        "created_at": _rfc3339(job.created_at),
-        "started_at": _rfc3339(job.started_at),
-        "ended_at": _rfc3339(job.ended_at),
+        "created_at": rfc3339(job.created_at),
+        "started_at": rfc3339(job.started_at),
+        "ended_at": rfc3339(job.ended_at),
         "timeout": spec.timeout,
         "grace": spec.grace,
         "pid": job.pid,
@@ -222,5 +222,6 @@ def _moment(moment: datetime | None, now: datetime) -> str | None:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %z} ({short_duration(now - moment)} ago)"
 
 
-def _rfc3339(moment: datetime | None) -> str | None:
+def rfc3339(moment: datetime | None) -> str | None:
+    """Return an aware datetime as JSON has it."""
     return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
@@ -19,6 +20,9 @@ from jsched.client.settings import ClientConfig
 from jsched.errors import JschedError, Unavailable
 from jsched.job import Chunk, Job, JobFilter, JobPage, JobSpec, StopResult
 from jsched.v1.jobs_pb2_grpc import JobServiceStub
+
+if TYPE_CHECKING:
+    from jsched.client.rootfs_aio import AsyncRootfsCalls
 
 _EVERYTHING = JobFilter()
 
@@ -97,13 +101,27 @@ class AsyncClient:
         """Return an asynchronous iterator over a job's output; see `Client.follow`."""
         return AsyncOutputStream(self, await self._whole_id(ref), offset, follow, on_reconnect, on_resume)
 
+    @functools.cached_property
+    def rootfs(self) -> AsyncRootfsCalls:
+        """The calls that upload, list and delete root file systems."""
+        from jsched.client.rootfs_aio import AsyncRootfsCalls
+
+        return AsyncRootfsCalls(self)
+
     @property
     def _stub(self) -> Any:
         # Made at the first call: a channel belongs to the loop that runs when it is made.
+        return self._open()[1]
+
+    @property
+    def _channel(self) -> Any:
+        return self._open()[0]
+
+    def _open(self) -> tuple[Any, Any]:
         if self._opened is None:
             channel = grpc.aio.secure_channel(self.config.server, self._credentials, options=OPTIONS)
             self._opened = channel, JobServiceStub(channel)  # type: ignore[no-untyped-call]
-        return self._opened[1]
+        return self._opened
 
     async def _whole_id(self, ref: str) -> str:
         return ref if is_whole_id(ref) else (await self.get(ref)).id
@@ -114,11 +132,16 @@ class AsyncClient:
     async def _call(
         self, method: str, request: Any, on_reconnect: OnReconnect | None = None, *, again: bool = True
     ) -> Any:
+        return await self._repeat(getattr(self._stub, method), request, on_reconnect, again=again)
+
+    async def _repeat(
+        self, method: Any, request: Any, on_reconnect: OnReconnect | None = None, *, again: bool = True
+    ) -> Any:
         patience = self._patience(again)
         while True:
             patience.begins()
             try:
-                answer = await getattr(self._stub, method)(request)
+                answer = await method(request)
             except grpc.RpcError as error:
                 await self._wait_after(error, patience, on_reconnect)
             else:

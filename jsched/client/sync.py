@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
@@ -19,6 +20,9 @@ from jsched.client.settings import ClientConfig
 from jsched.errors import JschedError, Unavailable
 from jsched.job import Chunk, Job, JobFilter, JobPage, JobSpec, StopResult
 from jsched.v1.jobs_pb2_grpc import JobServiceStub
+
+if TYPE_CHECKING:
+    from jsched.client.rootfs_sync import RootfsCalls
 
 _EVERYTHING = JobFilter()
 
@@ -112,6 +116,14 @@ class Client:
         attempt, `on_resume(offset)` once the server has answered again.
         """
         return OutputStream(self, self._whole_id(ref), offset, follow, on_reconnect, on_resume)
+
+    @functools.cached_property
+    def rootfs(self) -> RootfsCalls:
+        """The calls that upload, list and delete root file systems."""
+        # Imported when it is asked for: most commands make calls about jobs alone.
+        from jsched.client.rootfs_sync import RootfsCalls
+
+        return RootfsCalls(self, self._channel)
 
     def _whole_id(self, ref: str) -> str:
         return ref if is_whole_id(ref) else self.get(ref).id

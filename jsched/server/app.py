@@ -28,13 +28,15 @@ from grpc_reflection.v1alpha import reflection
 from jsched.config import Config, split_address
 from jsched.engine import Engine
 from jsched.errors import FailedPrecondition
-from jsched.server import tls
+from jsched.server import rootfs_service, service, tls
 from jsched.server.audit import Audit
 from jsched.server.interceptors import Gate
-from jsched.server.service import SERVICE, JobService
+from jsched.server.rootfs_service import RootfsService
+from jsched.server.service import JobService
 
 _LOG = logging.getLogger(__name__)
 _LAST_SECONDS = 1.0
+_SERVICES = (service.SERVICE, rootfs_service.SERVICE)
 
 
 async def serve(config: Config, certs_dir: Path) -> None:
@@ -49,11 +51,11 @@ async def serve(config: Config, certs_dir: Path) -> None:
         audit = await stack.enter_async_context(Audit(config.audit_log))
         accepting = asyncio.Event()
         server = _server(config, audit, accepting)
-        server.add_generic_rpc_handlers((JobService(engine).handler(),))
+        server.add_generic_rpc_handlers((JobService(engine).handler(), RootfsService(engine.rootfs).handler()))
         answers = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(answers, server)
         reflection.enable_server_reflection(
-            (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
+            (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
         )
         port = _bind(server, config.listen, certs_dir)
         await server.start()
@@ -135,8 +137,8 @@ def _leave_at_once() -> NoReturn:
 
 
 async def _report(answers: health.HealthServicer, status: int) -> None:
-    for service in ("", SERVICE):
-        await answers.set(service, status)
+    for name in ("", *_SERVICES):
+        await answers.set(name, status)
 
 
 def _announce(host: str, port: int) -> None:

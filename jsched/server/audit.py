@@ -47,6 +47,7 @@ class Entry:
     role: str = ""
     serial: str = ""
     job: str = ""
+    rootfs: str = ""
     decision: str = "deny"
     rule: str = ""
     status: str = ""
@@ -64,6 +65,7 @@ class Entry:
             "peer": self.peer,
             "method": self.method,
             "job": self.job,
+            "rootfs": self.rootfs,
             "decision": self.decision,
             "rule": self.rule,
             "status": self.status,

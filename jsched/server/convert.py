@@ -96,9 +96,9 @@ def from_job(job: Job) -> pb.Job:
         labels=job.spec.labels,
         owner=job.owner,
         state=_STATES[job.state],
-        created_at=_timestamp(job.created_at),
-        started_at=_timestamp(job.started_at),
-        ended_at=_timestamp(job.ended_at),
+        created_at=timestamp(job.created_at),
+        started_at=timestamp(job.started_at),
+        ended_at=timestamp(job.ended_at),
         forced=job.forced,
         stopped_by=job.stopped_by or "",
         pid=job.pid or 0,
@@ -176,7 +176,8 @@ def _set_outcome(message: pb.Job, job: Job) -> None:
             pass
 
 
-def _timestamp(moment: datetime | None) -> Timestamp | None:
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return an aware datetime as the API has it."""
     if moment is None:
         return None
     seconds, microseconds = divmod((moment - _EPOCH) // _MICROSECOND, 1_000_000)

@@ -48,7 +48,8 @@ _NEVERTHELESS = frozenset(method for method, verb in policy.METHODS.items() if v
 class CallContext:
     """One RPC while it runs: who calls, and the line that the audit will get.
 
-    `entry.job` may be set by the handler as soon as it knows the job (`job_id` is the same).
+    `entry.job` may be set by the handler as soon as it knows the job (`job_id` is the same), and
+    so may `entry.rootfs`.
     """
 
     __slots__ = ("_identity", "entry")
@@ -95,7 +96,7 @@ def current_call() -> CallContext:
 class Gate(grpc.aio.ServerInterceptor):
     """The server's only interceptor.
 
-    `accepting` says whether new calls of JobService are served; health always answers.
+    `accepting` says whether new calls of jsched's services are served; health always answers.
     """
 
     def __init__(self, audit: Audit, accepting: Callable[[], bool]) -> None:
@@ -213,8 +214,8 @@ class Gate(grpc.aio.ServerInterceptor):
             raise self._audit.error()
 
     def _check_accepting(self, call: CallContext, _: Context) -> None:
-        """Refuse new calls of JobService while the server comes up or goes down."""
-        if call.entry.method.startswith(policy.JOB_SERVICE) and not self._accepting():
+        """Refuse new calls of jsched's own services while the server comes up or goes down."""
+        if call.entry.method.startswith((policy.JOB_SERVICE, policy.ROOTFS_SERVICE)) and not self._accepting():
             raise Unavailable("the server is starting up or shutting down", hint="try again in a moment")
 
 

@@ -22,6 +22,9 @@ class Verb(enum.Enum):
     STREAM = "stream"
     WAIT = "wait"
     DELETE = "delete"
+    ROOTFS_UPLOAD = "rootfs upload"
+    ROOTFS_LIST = "rootfs list"
+    ROOTFS_DELETE = "rootfs delete"
     REFLECTION = "reflection"
 
 
@@ -34,6 +37,7 @@ class Decision:
 
 
 JOB_SERVICE = "/jsched.v1.JobService/"
+ROOTFS_SERVICE = "/jsched.v1.RootfsService/"
 
 # The verb that each method is; a method that stands neither here nor in OPEN_METHODS is denied.
 METHODS: Mapping[str, Verb] = MappingProxyType(
@@ -45,6 +49,10 @@ METHODS: Mapping[str, Verb] = MappingProxyType(
         f"{JOB_SERVICE}StreamOutput": Verb.STREAM,
         f"{JOB_SERVICE}WaitJob": Verb.WAIT,
         f"{JOB_SERVICE}DeleteJob": Verb.DELETE,
+        f"{ROOTFS_SERVICE}UploadRootfs": Verb.ROOTFS_UPLOAD,
+        f"{ROOTFS_SERVICE}GetRootfsUpload": Verb.ROOTFS_UPLOAD,
+        f"{ROOTFS_SERVICE}ListRootfs": Verb.ROOTFS_LIST,
+        f"{ROOTFS_SERVICE}DeleteRootfs": Verb.ROOTFS_DELETE,
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Verb.REFLECTION,
     }
 )
@@ -55,7 +63,7 @@ OPEN_METHODS = frozenset(f"/grpc.health.v1.Health/{name}" for name in ("Check", 
 ROLES: Mapping[str, frozenset[Verb]] = MappingProxyType(
     {
         "admin": frozenset(Verb),
-        "user": frozenset(Verb) - {Verb.STOP, Verb.DELETE},
+        "user": frozenset(Verb) - {Verb.STOP, Verb.DELETE, Verb.ROOTFS_UPLOAD, Verb.ROOTFS_DELETE},
     }
 )
 

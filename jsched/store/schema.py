@@ -61,6 +61,17 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN walls TEXT;
     ALTER TABLE jobs ADD COLUMN slot INTEGER;
     """,
+    """
+    CREATE TABLE rootfs (
+        name        TEXT PRIMARY KEY,
+        digest      TEXT NOT NULL,
+        size        INTEGER NOT NULL,
+        entries     INTEGER NOT NULL,
+        uploaded_by TEXT NOT NULL,
+        uploaded_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX rootfs_digest ON rootfs (digest);
+    """,
 )
 
 

@@ -16,6 +16,7 @@ from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError,
 from jsched.job import Job, JobFilter, JobPage
 from jsched.state import LIVE_STATES, JobState
 from jsched.store.connection import Connections, Sync
+from jsched.store.rootfs import RootfsTable
 from jsched.store.rows import (
     JobRecord,
     limits_columns,
@@ -36,10 +37,14 @@ _LONG_COLUMNS = ("argv", "env", "labels", "workdir", "limits", "applied", "confi
 
 
 class Store:
-    """The table of jobs. Every write that returned is on the disk, but for `insert` and the move to RUNNING."""
+    """The table of jobs. Every write that returned is on the disk, but for `insert` and the move to RUNNING.
+
+    `rootfs` is the table of uploaded root file systems, in the same file.
+    """
 
     def __init__(self, path: Path, broken: Callable[[JschedError], None]) -> None:
         self._connections = Connections(path, broken)
+        self.rootfs = RootfsTable(self._connections)
 
     async def open(self) -> None:
         """Open or make the database; raises FailedPrecondition if it can't be used."""

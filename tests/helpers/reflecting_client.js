@@ -10,7 +10,7 @@ async function main(address, ca, cert, key, ...argv) {
   const read = (path) => fs.readFileSync(path);
   const credentials = grpc.credentials.createSsl(read(ca), read(key), read(cert));
   const reflection = new GrpcReflection(address, credentials);
-  const [name] = (await reflection.listServices()).filter((each) => !each.startsWith("grpc."));
+  const [name] = (await reflection.listServices()).filter((each) => each.endsWith(".JobService"));
   const descriptor = await reflection.getDescriptorBySymbol(name);
   const found = descriptor.getPackageObject({ keepCase: true, enums: String, longs: String, oneofs: true });
   const Service = name.split(".").reduce((within, part) => within[part], found);

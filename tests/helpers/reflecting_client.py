@@ -23,7 +23,7 @@ def main(address: str, ca: str, cert: str, key: str, *argv: str) -> int:
     credentials = grpc.ssl_channel_credentials(*(Path(path).read_bytes() for path in (ca, key, cert)))
     with grpc.secure_channel(address, credentials) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
-        (name,) = (name for name in database.get_services() if not name.startswith("grpc."))
+        (name,) = (name for name in database.get_services() if name.endswith(".JobService"))
         service = DescriptorPool(database).FindServiceByName(name)
 
         def call(method: str, **fields: Any) -> Any:

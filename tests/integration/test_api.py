@@ -354,7 +354,7 @@ def test_health_needs_no_role(shared_server: Server) -> None:
     credentials = grpc.ssl_channel_credentials(server_ca, nobody.key_pem, nobody.certificate_pem)
     with grpc.secure_channel(shared_server.address, credentials) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
-        for service in ("", "jsched.v1.JobService"):
+        for service in ("", "jsched.v1.JobService", "jsched.v1.RootfsService"):
             answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=DEADLINE)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         refusal = refused(calls.stub(channel).ListJobs, pb.ListJobsRequest())
@@ -362,13 +362,14 @@ def test_health_needs_no_role(shared_server: Server) -> None:
 
 
 def test_reflection_lists_the_services(shared_server: Server) -> None:
-    """Reflection lists JobService, health and itself."""
+    """Reflection lists JobService, RootfsService, health and itself."""
     with calls.channel(shared_server) as channel:
         ask = reflection_pb2.ServerReflectionRequest(list_services="")
         reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         answers = reflection.ServerReflectionInfo(iter([ask]), timeout=DEADLINE)
         services = {service.name for service in next(answers).list_services_response.service}
-    assert services == {"jsched.v1.JobService", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    own = {"jsched.v1.JobService", "jsched.v1.RootfsService"}
+    assert services == own | {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
 def test_pages_of_large_jobs(shared_server: Server, stub: Any) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import configparser
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from jsched.commands.dev import down, jobs
 from jsched.commands.dev.places import Places, here
+from jsched.datadir import remove_tree
 from jsched.errors import FailedPrecondition
 
 _WHOLE = (
@@ -81,7 +81,7 @@ def _remove(places: Places) -> list[str]:
 
 def _remove_one(path: Path) -> bool:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        remove_tree(path)
     elif path.is_symlink() or path.exists():
         path.unlink()
     else:

@@ -17,7 +17,10 @@ from jsched_cli.main import PROGRAM
 from jsched_cli.spec import add_spec, spec
 from tests.unit.jsched_cli.jobs import make_job
 
-VERBS = {"start", "stop", "status", "stream", "log", "list", "wait", "run", "delete"}
+VERBS = {
+    *("start", "stop", "status", "stream", "log", "list", "wait", "run", "delete"),
+    *("rootfs upload", "rootfs list", "rootfs delete"),
+}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_every_verb_is_registered_and_documented() -> None:
     """Each verb has a module of its name with a help text, examples, arguments and a run function."""
     assert {verb.name for verb in PROGRAM.verbs} == VERBS
     for verb in PROGRAM.verbs:
-        assert verb.module == f"jsched_cli.commands.{verb.name}"
+        assert verb.module == f"jsched_cli.commands.{verb.name.replace(' ', '.')}"
         module = importlib.import_module(verb.module)
         assert module.__doc__
         assert module.EXAMPLES.strip().splitlines()[0].startswith(f"jsched-cli {verb.name}")

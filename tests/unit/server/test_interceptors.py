@@ -70,6 +70,7 @@ def test_an_allowed_call_is_served_and_audited(server: GuardedServer, jobs: jobs
         "role": "user",
         "method": "/jsched.v1.JobService/GetJob",
         "job": "j1",
+        "rootfs": "",
         "decision": "allow",
         "rule": "role user has verb status",
         "status": "OK",

@@ -5,12 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from jsched.server.identity import Identity
-from jsched.server.policy import JOB_SERVICE, METHODS, OPEN_METHODS, Verb, authorize
-from jsched.v1 import jobs_pb2
+from jsched.server.policy import JOB_SERVICE, METHODS, OPEN_METHODS, ROOTFS_SERVICE, Verb, authorize
+from jsched.v1 import jobs_pb2, rootfs_pb2
 
 ALLOWED = {
-    "admin": {"start", "stop", "status", "list", "stream", "wait", "delete", "reflection"},
-    "user": {"start", "status", "list", "stream", "wait", "reflection"},
+    "admin": {
+        *("start", "stop", "status", "list", "stream", "wait", "delete", "reflection"),
+        *("rootfs upload", "rootfs list", "rootfs delete"),
+    },
+    "user": {"start", "status", "list", "stream", "wait", "reflection", "rootfs list"},
     "operator": set(),
     "root": set(),
 }
@@ -26,9 +29,13 @@ def test_every_cell_of_the_table(role: str, verb: Verb) -> None:
 
 
 def test_every_method_of_the_api_is_a_verb() -> None:
-    """Each method of JobService is one verb of its own, and none of them is open."""
+    """Each method of JobService is one verb of its own, each of RootfsService is one, and none of them is open."""
     methods = {JOB_SERVICE + method.name for method in jobs_pb2.DESCRIPTOR.services_by_name["JobService"].methods}
     listed = {method for method in METHODS if method.startswith(JOB_SERVICE)}
     assert methods == listed
     assert len({METHODS[method] for method in listed}) == len(listed)
-    assert not methods & OPEN_METHODS
+    rootfs = rootfs_pb2.DESCRIPTOR.services_by_name["RootfsService"].methods
+    assert {ROOTFS_SERVICE + method.name for method in rootfs} == {
+        method for method, verb in METHODS.items() if verb.value.startswith("rootfs ")
+    }
+    assert not METHODS.keys() & OPEN_METHODS

@@ -1,0 +1,78 @@
+"""The uploads that are under way, none of which holds up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, ParamSpec, TypeVar
+
+from jsched.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from jsched.library.partial import Partial, Partials
+from jsched.rootfs import Archive
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Arrivals:
+    """Writes what arrives to `partials`, on `threads`; `room` tells how many bytes the disk may still take."""
+
+    def __init__(self, partials: Partials, room: Callable[[], int], threads: Executor) -> None:
+        self._partials = partials
+        self._room = room
+        self._threads = threads
+        self._open: dict[str, Partial] = {}
+
+    async def received(self, digest: str) -> int:
+        """Return how many bytes of an archive have arrived."""
+        return await self._in_thread(self._partials.length, digest)
+
+    async def receive(self, archive: Archive, offset: int, chunks: AsyncIterator[bytes]) -> None:
+        """Write an archive from `offset` on, and return once all of it is there.
+
+        Raises OutOfRange if it does not stand at `offset`, InvalidArgument for more or
+        less than was announced, ResourceExhausted if there is no room.
+        """
+        await self._in_thread(self._partials.forget_old)
+        if archive.size - offset > (room := await self._in_thread(self._room)):
+            raise ResourceExhausted(f"the server's disk has room for {room} bytes more", obj=archive.name)
+        if (earlier := self._open.get(archive.digest)) is not None:
+            # Most likely of a connection that broke without the server's having been told.
+            await earlier.supersede()
+        partial = await self._in_thread(self._partials.open, archive, offset)
+        self._open[archive.digest] = partial
+        try:
+            await self._write_all(partial, archive, chunks)
+        finally:
+            partial.close()
+            if self._open.get(archive.digest) is partial:
+                del self._open[archive.digest]
+
+    async def _write_all(self, partial: Partial, archive: Archive, chunks: AsyncIterator[bytes]) -> None:
+        async for chunk in chunks:
+            async with partial.writing:
+                if partial.superseded:
+                    raise FailedPrecondition("another upload of this archive goes on in its place", obj=archive.name)
+                if partial.length + len(chunk) > archive.size:
+                    await self._in_thread(self._partials.forget, archive.digest)
+                    raise InvalidArgument(f"more bytes came than the {archive.size} announced", obj=archive.name)
+                # Not interrupted, so that the file is not closed while it is written to.
+                await _to_its_end(self._in_thread(partial.write, chunk))
+        if partial.length < archive.size:
+            raise InvalidArgument(
+                f"the upload ended after {partial.length} of {archive.size} bytes", obj=archive.name, hint="go on there"
+            )
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work that goes on in a thread, even if this task is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
