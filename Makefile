@@ -1,7 +1,7 @@
 # Everything that is done with this repository. `make` alone prints it.
 #
 #   LISTEN=HOST:PORT     where `make run` serves (127.0.0.1:50051)
-#   ARGS="-k follower"   more arguments for pytest in `make test`, for the benchmark in `make bench`
+#   ARGS="-k follower"   more arguments for pytest in `make test` and `make test-v2`, for the benchmark in `make bench`
 #   PYTHON=python3.12    what `.venv` is made with: Python 3.11 or newer
 
 SHELL := /bin/sh
@@ -25,10 +25,10 @@ endif
 # What only developers need is installed for them alone: it is two thirds of the whole.
 TOOLS := .venv/.tools
 
-.PHONY: help venv run test check proto certs bench stop clean
+.PHONY: help venv run test test-v2 check proto certs bench stop clean
 
 help: ## print this
-	@awk -F ' *:.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ' *:.*## ' '/^[a-z0-9-]+ *:.*## / { printf "  make %-7s  %s\n", $$1, $$2 }' Makefile
 
 run: certs ## start a server here, run a first job on it, and say what to type next
 	@$(BIN)/jsched dev up $(if $(LISTEN),--listen "$(LISTEN)")
@@ -39,6 +39,9 @@ stop: ## stop that server; its jobs run on
 
 test: check ## everything that `make check` does, then all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-v2: venv ## the tests of limits, walls and root file systems, in a guest with cgroup v2
+	@$(BIN)/python -m tests.vm --suite -- $(ARGS)
 
 check: venv ## style, types, import contracts, generated code, protobuf lint
 	$(BIN)/ruff check --quiet .

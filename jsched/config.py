@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jsched.errors import InvalidArgument
+from jsched.isolation_config import IsolationConfig, parse_isolation
 from jsched.profile import Profile, parse_profile
 
 CONFIG_VARIABLE = "JSCHED_SERVER_CONFIG"
@@ -22,7 +23,7 @@ class Config:
 
     Paths are absolute. `log_group` is a group's name or number that log files get (None:
     the server's own group). Times are seconds, sizes bytes. `limits` says what jobs get that ask for
-    nothing.
+    nothing, `isolation` how they are walled in and what they may ask for.
     """
 
     data_dir: Path
@@ -36,6 +37,7 @@ class Config:
     handshake_timeout: float = 10.0
     drain_timeout: float = 10.0
     limits: Profile = field(default_factory=Profile)
+    isolation: IsolationConfig = field(default_factory=IsolationConfig)
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "log_dir", "certs_dir"):
@@ -133,9 +135,10 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "handshake_timeout": float,
     "drain_timeout": float,
     "limits": parse_profile,
+    "isolation": parse_isolation,
 }
 # What no variable can say.
-_TABLES = frozenset({"limits"})
+_TABLES = frozenset({"limits", "isolation"})
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from jsched import datadir
 from jsched.config import Config
+from jsched.confiner import Confiner
 from jsched.environment import home_directory
 from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound, Unavailable
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
@@ -77,6 +78,7 @@ class Engine:
         self._logs = LogFiles(watcher)
         self._resources = await asyncio.to_thread(Resources, config)
         stack.push_async_callback(asyncio.to_thread, self._resources.close)
+        confiner = await asyncio.to_thread(Confiner, config)
         supervisor = Supervisor(
             runs_dir=config.runs_dir,
             exits_dir=config.exits_dir,
@@ -85,7 +87,7 @@ class Engine:
         )
         await supervisor.open()
         stack.push_async_callback(supervisor.close)
-        self._lifecycle = Lifecycle(config, self._store, supervisor, self._resources, self._logs.finish)
+        self._lifecycle = Lifecycle(config, self._store, supervisor, self._resources, confiner, self._logs.finish)
         stack.push_async_callback(self._close_lifecycle)
         watcher.watch_directory(config.exits_dir, self._lifecycle.exit_record_arrived)
         await self._lifecycle.recover()

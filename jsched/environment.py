@@ -12,11 +12,11 @@ from jsched.job import JOB_ID_VARIABLE
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def complete_environment(asked: Mapping[str, str], job_id: str) -> dict[str, str]:
+def complete_environment(asked: Mapping[str, str], job_id: str, home: str) -> dict[str, str]:
     """Return PATH, HOME and LANG, what was asked for, and JSCHED_JOB_ID; nothing of the server's own."""
     return {
         "PATH": DEFAULT_PATH,
-        "HOME": home_directory(),
+        "HOME": home,
         "LANG": "C.UTF-8",
         **asked,
         JOB_ID_VARIABLE: job_id,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from jsched.confinement import NOTHING_ASKED, Confinement, Walls
 from jsched.errors import InvalidArgument
 from jsched.limits import NO_LIMITS, Limits, Unenforced
 from jsched.state import JobState
@@ -33,8 +34,8 @@ class JobSpec:
 
     `argv` is an argument vector, never a shell line. `timeout` and `grace` are seconds;
     no timeout means no time limit. `workdir` is an absolute path, or None for the home
-    directory of the job's user. What `limits` leaves open is the server's to say. Raises
-    InvalidArgument naming the field.
+    directory of the job's user. What `limits` and `confinement` leave open is the server's to
+    say. Raises InvalidArgument naming the field.
     """
 
     argv: Sequence[str]
@@ -45,6 +46,7 @@ class JobSpec:
     timeout: float | None = None
     grace: float = DEFAULT_GRACE
     limits: Limits = NO_LIMITS
+    confinement: Confinement = NOTHING_ASKED
 
     def __post_init__(self) -> None:
         if isinstance(self.argv, str):
@@ -144,7 +146,7 @@ class Job:
     Times are aware datetimes in UTC. `forced` says whether SIGKILL was needed to end it;
     `stopped_by` who asked for the stop; `pid` the command's process id on the host. `applied` are
     the limits that it really has, None before that is known, and `unenforced` those that it should
-    have and has not.
+    have and has not; `walls` are what it is really walled in with.
     """
 
     id: str
@@ -163,6 +165,7 @@ class Job:
     usage: Usage | None = None
     applied: Limits | None = None
     unenforced: tuple[Unenforced, ...] = ()
+    walls: Walls | None = None
 
     @property
     def duration(self) -> timedelta | None:

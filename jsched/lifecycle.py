@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import uuid
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from jsched import datadir, recovery
 from jsched.config import Config
+from jsched.confiner import Confined, Confiner
 from jsched.ending import Ending
 from jsched.environment import complete_environment, home_directory
 from jsched.errors import FailedPrecondition, JschedError, NotFound, ResourceExhausted, StartFailed, Unavailable
@@ -51,10 +53,12 @@ class Lifecycle:
         store: Store,
         supervisor: Supervisor,
         resources: Resources,
+        confiner: Confiner,
         ended: Callable[[str], None],
     ) -> None:
         self._config = config
         self._resources = resources
+        self._confiner = confiner
         self._store = store
         self._supervisor = supervisor
         self._live: dict[str, LiveJob] = {}
@@ -138,7 +142,8 @@ class Lifecycle:
     async def _start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
         while True:
             job_id = str(uuid.uuid4())
-            planned = await self._plan(job_id, spec)
+            confined = await self._confine(spec)
+            planned = await self._plan(job_id, spec, companions=int(confined.sandbox is not None))
             job = Job(
                 job_id,
                 spec,
@@ -148,6 +153,7 @@ class Lifecycle:
                 log_path=str(self._config.log_path(job_id)),
                 applied=planned.applied,
                 unenforced=planned.unenforced,
+                walls=confined.walls,
             )
             live = LiveJob(job_id)
             # Known before it is started: its end may come before the answer to its start.
@@ -159,7 +165,7 @@ class Lifecycle:
                 live.fail(error)
                 raise
             if new:
-                return await self._launch(live, job, planned)
+                return await self._launch(live, job, planned, confined)
             del self._live[job_id]
             # Gone again: that start has failed meanwhile, without a trace.
             with contextlib.suppress(NotFound):
@@ -174,24 +180,30 @@ class Lifecycle:
             raise _start_failure(job, job.outcome)
         return job
 
-    async def _plan(self, job_id: str, spec: JobSpec) -> Planned:
+    async def _plan(self, job_id: str, spec: JobSpec, companions: int) -> Planned:
         """Return how the job's limits are applied; a path may lie on a file system that does not answer."""
-        if spec.limits.disk:
-            return await asyncio.to_thread(self._resources.plan, job_id, spec.limits)
-        return self._resources.plan(job_id, spec.limits)
+        plan = functools.partial(self._resources.plan, job_id, spec.limits, companions=companions)
+        return await asyncio.to_thread(plan) if spec.limits.disk else plan()
 
-    async def _launch(self, live: LiveJob, job: Job, planned: Planned) -> Job:
+    async def _confine(self, spec: JobSpec) -> Confined:
+        """Return the job's walls; what is asked for may lie on a file system that does not answer."""
+        if spec.confinement.binds:
+            return await asyncio.to_thread(self._confiner.plan, spec.confinement)
+        return self._confiner.plan(spec.confinement)
+
+    async def _launch(self, live: LiveJob, job: Job, planned: Planned, confined: Confined) -> Job:
         spec = job.spec
         try:
             run = await self._supervisor.launch(
                 job_id=job.id,
                 argv=tuple(spec.argv),
-                env=complete_environment(spec.env, job.id),
-                workdir=spec.workdir or home_directory(),
+                env=complete_environment(spec.env, job.id, confined.home or home_directory()),
+                workdir=spec.workdir or confined.workdir or home_directory(),
                 log_path=job.log_path,
                 timeout=spec.timeout,
                 grace=spec.grace,
                 cgroup=planned.cgroup,
+                sandbox=confined.sandbox,
             )
         except StartFailed as error:
             await self._note_failed_start(live, error)
@@ -222,6 +234,7 @@ class Lifecycle:
             "monitor_start": run.monitor_start,
             "pid": run.pid,
             "pid_start": run.pid_start,
+            "slot": run.slot,
         }
         job = await insist(live.id, lambda: self._store.advance(live.id, live.stored, after, changes))
         live.stored = after
@@ -262,6 +275,7 @@ class Lifecycle:
 
     async def _adopt(self, live: LiveJob, job: Job, run: RunRecord, pidfd: int) -> None:
         live.run = run
+        self._supervisor.adopt(job.id, run.slot)
         live.watch(pidfd, self._settler.monitor_gone)
         stops = self._config.stops_dir
         if await insist(job.id, lambda: asyncio.to_thread(record.read_stop, stops, job.id)) is not None:

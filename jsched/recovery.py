@@ -138,5 +138,6 @@ def _stored_run(job: JobRecord) -> RunRecord | None:
         monitor_start=job.monitor_start or 0,
         pid=job.job.pid,
         pid_start=job.pid_start,
+        slot=job.slot,
         started_at_ns=started * 1000,
     )

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from jsched import confinement
+from jsched.confinement import NOTHING_ASKED, Confinement, Walls
 from jsched.job import Exited, FailedStep, Job, JobSpec, Lost, Outcome, Reason, Signaled, Usage
 from jsched.limits import NO_LIMITS, Limits, Unenforced, from_json, to_json
 from jsched.state import JobState
@@ -28,6 +30,7 @@ class JobRecord:
     monitor_pid: int | None
     monitor_start: int | None
     pid_start: int | None
+    slot: int | None = None
 
 
 def to_microseconds(moment: datetime | None) -> int | None:
@@ -51,6 +54,7 @@ def spec_columns(spec: JobSpec) -> dict[str, Any]:
         "timeout": spec.timeout,
         "grace": float(spec.grace),
         "limits": json.dumps(to_json(spec.limits), sort_keys=True),
+        "confinement": json.dumps(confinement.to_json(spec.confinement), sort_keys=True),
     }
 
 
@@ -61,6 +65,11 @@ def limits_columns(applied: Limits | None, unenforced: Sequence[Unenforced]) -> 
         "applied": None if applied is None else json.dumps(to_json(applied)),
         "unenforced": json.dumps(lacking) if lacking else None,
     }
+
+
+def walls_columns(walls: Walls | None) -> dict[str, Any]:
+    """Return the column that says how a job is walled in."""
+    return {"walls": None if walls is None else json.dumps(confinement.walls_to_json(walls))}
 
 
 def outcome_columns(outcome: Outcome | None) -> dict[str, Any]:
@@ -99,6 +108,7 @@ def to_record(row: sqlite3.Row) -> JobRecord:
             timeout=row["timeout"],
             grace=row["grace"],
             limits=_limits(row["limits"]),
+            confinement=_confinement(row["confinement"]),
         ),
         owner=row["owner"],
         state=state,
@@ -114,8 +124,10 @@ def to_record(row: sqlite3.Row) -> JobRecord:
         usage=_usage(row),
         applied=None if row["applied"] is None else _limits(row["applied"]),
         unenforced=tuple(Unenforced(*one) for one in json.loads(row["unenforced"] or "[]")),
+        walls=None if row["walls"] is None else confinement.walls_from_json(json.loads(row["walls"])),
     )
-    return JobRecord(row["seq"], job, row["boot_id"], row["monitor_pid"], row["monitor_start"], row["pid_start"])
+    watched = (row[name] for name in ("boot_id", "monitor_pid", "monitor_start", "pid_start", "slot"))
+    return JobRecord(row["seq"], job, *watched)
 
 
 def same_request(row: Mapping[str, Any] | sqlite3.Row, spec: JobSpec) -> bool:
@@ -144,6 +156,10 @@ def _usage(row: sqlite3.Row) -> Usage | None:
     if row["usage"] is None and row["cpu_user"] is None:
         return None
     return Usage(*(row[name] for name in _OWN_COLUMNS), **json.loads(row["usage"] or "{}"))
+
+
+def _confinement(text: str) -> Confinement:
+    return NOTHING_ASKED if text == "{}" else confinement.from_json(json.loads(text))
 
 
 def _limits(text: str) -> Limits:

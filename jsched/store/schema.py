@@ -55,6 +55,12 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN unenforced TEXT;
     ALTER TABLE jobs ADD COLUMN usage TEXT;
     """,
+    # What was asked of the job's walls, and what they are, as JSON; the slot of its id range while it runs.
+    """
+    ALTER TABLE jobs ADD COLUMN confinement TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE jobs ADD COLUMN walls TEXT;
+    ALTER TABLE jobs ADD COLUMN slot INTEGER;
+    """,
 )
 
 

@@ -16,7 +16,15 @@ from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError,
 from jsched.job import Job, JobFilter, JobPage
 from jsched.state import LIVE_STATES, JobState
 from jsched.store.connection import Connections, Sync
-from jsched.store.rows import JobRecord, limits_columns, same_request, spec_columns, to_microseconds, to_record
+from jsched.store.rows import (
+    JobRecord,
+    limits_columns,
+    same_request,
+    spec_columns,
+    to_microseconds,
+    to_record,
+    walls_columns,
+)
 
 _ID_PREFIX = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 _TOKEN_DIGEST = 12
@@ -24,6 +32,7 @@ _TOKEN_DIGEST = 12
 # about so much besides what callers may make long.
 _PAGE_BYTES = 3 * 1024 * 1024
 _ROW_BYTES = 1024
+_LONG_COLUMNS = ("argv", "env", "labels", "workdir", "limits", "applied", "confinement", "walls")
 
 
 class Store:
@@ -61,6 +70,7 @@ class Store:
             "log_path": job.log_path,
             "boot_id": boot_id,
             **limits_columns(job.applied, job.unenforced),
+            **walls_columns(job.walls),
         }
         return await self._connections.write(lambda db: _insert(db, job, request_id, columns), sync=Sync.SOON)
 
@@ -223,9 +233,7 @@ def _page(db: sqlite3.Connection, wanted: JobFilter, size: int, before: int | No
     held = 0
     for row in db.execute(query, (*values, size + 1)):
         # As JSON these are no smaller than they will be in an answer.
-        held += _ROW_BYTES + sum(
-            len(row[column] or "") for column in ("argv", "env", "labels", "workdir", "limits", "applied")
-        )
+        held += _ROW_BYTES + sum(len(row[column] or "") for column in _LONG_COLUMNS)
         if len(records) == size or (records and held > _PAGE_BYTES):
             return records, True
         records.append(to_record(row))

@@ -8,7 +8,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from jsched.errors import (
     Unavailable,
 )
 from jsched.isolation.cgroup import CgroupPlan
+from jsched.isolation.sandbox import Sandbox
 from jsched.supervisor import record
 from jsched.supervisor.launcher_link import LauncherLink
 from jsched.supervisor.link import Link
@@ -51,6 +52,7 @@ class Supervisor:
         self._launcher: LauncherLink | None = None
         self._pool = Pool(self._alive_launcher, self._monitor_began)
         self._busy: dict[str, Link] = {}
+        self._adopted: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawning = asyncio.Lock()
         self._stop_writer = threading.Lock()
@@ -88,6 +90,7 @@ class Supervisor:
         timeout: float | None,  # noqa: ASYNC109 the job's, not this call's
         grace: float,
         cgroup: CgroupPlan | None = None,
+        sandbox: Callable[[int], Sandbox] | None = None,
     ) -> RunRecord:
         """Start a job and return when its command was executed; `env` is its whole environment, paths are absolute.
 
@@ -95,7 +98,8 @@ class Supervisor:
         Unavailable if no monitor can be had, Internal if it was killed: after each of them
         nothing was started, nor will be. If the monitor was killed when the command may have
         been executed already, the run record is returned: how the job ended, nobody knows then.
-        A launch that is cancelled may still take place. The job's monitor is held until release().
+        A launch that is cancelled may still take place. The job's monitor is held until release(),
+        and so is the id range whose slot `sandbox` is asked with.
         """
         request = LaunchRequest(
             job_id=job_id,
@@ -111,7 +115,7 @@ class Supervisor:
             grace=grace,
             cgroup=cgroup,
         )
-        link, report = await self._send(request)
+        link, report = await self._send(request, sandbox)
         if report is None:
             run = await asyncio.to_thread(record.read_run, self._runs_dir, job_id)
             if run is None:
@@ -129,6 +133,13 @@ class Supervisor:
         link = self._busy.pop(job_id, None)
         if link is not None:
             self._pool.give_back(link)
+        self._pool.slots.discard(self._adopted.pop(job_id, None))
+
+    def adopt(self, job_id: str, slot: int | None) -> None:
+        """Keep the id range of a job that an earlier server has started until release()."""
+        if slot is not None:
+            self._adopted[job_id] = slot
+            self._pool.slots.add(slot)
 
     def note_stop(self, job_id: str, grace: float) -> None:
         """Write down that the job is to end, with `grace` seconds; its monitor learns of it by signal_stop(). Blocks.
@@ -155,12 +166,16 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
 
-    async def _send(self, request: LaunchRequest) -> tuple[Link, Report | None]:
+    async def _send(
+        self, request: LaunchRequest, sandbox: Callable[[int], Sandbox] | None
+    ) -> tuple[Link, Report | None]:
         """Send a launch to a monitor that is there, and return what it reports: None if it was killed."""
         for _ in range(_MOST_TRIES):
             if self._closed:
                 raise Unavailable("the supervisor is closed")
             link = await self._pool.take()
+            if sandbox is not None:
+                request = request._replace(sandbox=sandbox(link.slot), slot=link.slot)
             try:
                 report = await link.launch(request)
             except ValueError as error:

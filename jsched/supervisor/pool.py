@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from jsched.errors import Unavailable
+from jsched.isolation.ids import SLOTS
 from jsched.supervisor.launcher_link import LauncherLink
 from jsched.supervisor.link import Link
 
@@ -18,19 +19,24 @@ _IDLE_SECONDS = 30.0
 _MOST_JOBS = 1000
 # The launcher's socket has room for so many that it has not read.
 _MOST_UNBORN = 64
+# The last is that of trials.
+_TRIAL_SLOT = SLOTS - 1
 
 
 class Pool:
     """Monitors and who of them has no job; used on one event loop.
 
     `launcher` returns the launcher that forks new ones, and raises Unavailable if there is
-    none; `began` is called when a monitor has said that it is there.
+    none; `began` is called when a monitor has said that it is there. `slots` are those of the id
+    ranges that are in use.
     """
 
     def __init__(self, launcher: Callable[[], Awaitable[LauncherLink]], began: Callable[[], None]) -> None:
         self._launcher = launcher
         self._began = began
         self._links: set[Link] = set()
+        self.slots: set[int | None] = set()
+        self._last_slot = 0
         # The one that was used last is taken first: its memory is warm.
         self._idle: list[Link] = []
         self._room = asyncio.Semaphore(_MOST_UNBORN)
@@ -77,7 +83,7 @@ class Pool:
 
     async def _fork(self) -> Link:
         await self._room.acquire()
-        link = Link(self._on_begin, self._on_end)
+        link = Link(self._free_slot(), self._on_begin, self._on_end)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             try:
@@ -85,12 +91,20 @@ class Pool:
                 launcher = await self._launcher()
                 await link.open(ours)
                 self._links.add(link)
+                self.slots.add(link.slot)
             except BaseException:
                 self._room.release()
                 ours.close()
                 raise
             launcher.fork(theirs)
         return link
+
+    def _free_slot(self) -> int:
+        """Return the next slot that nobody has: the one that was given back last is the last to be used again."""
+        while True:
+            self._last_slot = (self._last_slot + 1) % _TRIAL_SLOT
+            if self._last_slot not in self.slots:
+                return self._last_slot
 
     def _on_begin(self, link: Link) -> None:
         self._room.release()
@@ -100,6 +114,7 @@ class Pool:
         if link not in self._links:
             return
         self._links.discard(link)
+        self.slots.discard(link.slot)
         if not link.began:
             self._room.release()
         with contextlib.suppress(ValueError):

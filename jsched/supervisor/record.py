@@ -40,7 +40,7 @@ class RunRecord(NamedTuple):
 
     `monitor_start` and `pid_start` are in clock ticks since the boot, `started_at_ns` in
     nanoseconds since the epoch by the wall clock. The command is not known before it is
-    executed, and stays unknown if its monitor is killed right then.
+    executed, and stays unknown if its monitor is killed right then. `slot` is that of its id range.
     """
 
     job_id: str
@@ -50,6 +50,7 @@ class RunRecord(NamedTuple):
     started_at_ns: int
     pid: int | None = None
     pid_start: int | None = None
+    slot: int | None = None
 
 
 class ExitRecord(NamedTuple):
@@ -89,6 +90,7 @@ _RUN_TYPES: dict[str, tuple[type, ...]] = {
     "started_at_ns": _INTEGER,
     "pid": _OPTIONAL_INTEGER,
     "pid_start": _OPTIONAL_INTEGER,
+    "slot": _OPTIONAL_INTEGER,
 }
 _EXIT_TYPES: dict[str, tuple[type, ...]] = {
     "job_id": (str,),

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from jsched.isolation import cgroup_v1, cgroup_v2  # noqa: F401 imported here, they are there in every monitor
 from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan
+from jsched.isolation.init_process import InitProcess
 from jsched.linux import process, syscalls
-from jsched.supervisor import command, ending, record, wire
+from jsched.supervisor import command, ending, record, walled, wire
 from jsched.supervisor.ending import Usage
 from jsched.supervisor.steps import StepFailed, step
 from jsched.supervisor.stopping import Stopping, now
@@ -50,6 +51,8 @@ class Watch:
         self._status: int | None = None
         self._usage = Usage()
         self._cgroup: Cgroup | None = None
+        self._main = 0
+        self._init: InitProcess | None = None
         self._used: CgroupUsage | None = None
         self._childless = False
         self._started = 0.0
@@ -82,21 +85,27 @@ class Watch:
             pid = self._execute(log)
         finally:
             os.close(log)
-        self._stopping = Stopping(pid, request.grace, request.timeout, self._kill)
-        self._run = self._run._replace(pid=pid, pid_start=process.start_time(pid))
+        self._stopping = Stopping(self._main, request.grace, request.timeout, self._kill)
+        if pid is not None:
+            self._run = self._run._replace(pid=pid, pid_start=process.start_time(pid))
         wire.send_report(self._monitor.link, Report(request.job_id, run=self._run))
         self._note_at = now() + _NOTE_AFTER
 
-    def _execute(self, log: int) -> int:
-        """Execute the command where its limits hold, and return its pid."""
-        if self._request.cgroup is None:
-            return command.execute(self._request, self._monitor.null, log)
-        cgroup = from_plan(self._request.cgroup)
-        step("cgroup", cgroup.make)
-        self._cgroup = cgroup
+    def _execute(self, log: int) -> int | None:
+        """Execute the command where its limits hold and behind its walls; return its pid if that is known."""
+        if self._request.cgroup is not None:
+            cgroup = from_plan(self._request.cgroup)
+            step("cgroup", cgroup.make)
+            self._cgroup = cgroup
+        if self._request.sandbox is not None:
+            self._init = walled.execute(self._request, self._request.sandbox, log, self._cgroup)
+            self._main = self._init.pid
+            return next(iter(process.children(self._init.pid)), None)
         with contextlib.ExitStack() as stack:
-            step("cgroup", stack.enter_context, cgroup.entered())
-            return command.execute(self._request, self._monitor.null, log)
+            if self._cgroup is not None:
+                step("cgroup", stack.enter_context, self._cgroup.entered())
+            self._main = command.execute(self._request, self._monitor.null, log)
+        return self._main
 
     # Watch: signals tell of the end of a child, and of a wish for the end of the job.
 
@@ -134,8 +143,8 @@ class Watch:
             if pid == 0:
                 return
             self._usage = self._usage.plus(usage)
-            if self._run is not None and pid == self._run.pid:
-                self._status = status
+            if pid == self._main:
+                self._status = status if self._init is None else self._init.take_status(status)
                 self._ended = now()
 
     def _kill(self) -> None:
@@ -208,6 +217,7 @@ def _write_run(request: LaunchRequest, monitor: Monitor) -> record.RunRecord:
         boot_id=process.boot_id(),
         monitor_pid=monitor.pid,
         monitor_start=monitor.start,
+        slot=request.slot,
         started_at_ns=time.time_ns(),
     )
     try:

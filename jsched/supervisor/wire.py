@@ -15,6 +15,7 @@ import struct
 from typing import Any, NamedTuple
 
 from jsched.isolation.cgroup import CgroupPlan, plan_from_json
+from jsched.isolation.sandbox import Sandbox
 from jsched.supervisor.record import RunRecord
 
 FORK = b"f"
@@ -28,7 +29,8 @@ _PIECE = 1024 * 1024
 class LaunchRequest(NamedTuple):
     """A job to start; `env` is its whole environment, `timeout` and `grace` are seconds.
 
-    Without a `cgroup` there are no limits.
+    Without a `cgroup` there are no limits, without a `sandbox` no walls. `slot` tells which id range
+    the sandbox has.
     """
 
     job_id: str
@@ -43,6 +45,8 @@ class LaunchRequest(NamedTuple):
     timeout: float | None
     grace: float
     cgroup: CgroupPlan | None = None
+    sandbox: Sandbox | None = None
+    slot: int | None = None
 
 
 class Report(NamedTuple):
@@ -85,6 +89,7 @@ def receive_request(link: int) -> LaunchRequest | None:
     fields: dict[str, Any] = json.loads(body)
     fields["argv"] = tuple(fields["argv"])
     fields["cgroup"] = fields["cgroup"] and plan_from_json(fields["cgroup"])
+    fields["sandbox"] = fields["sandbox"] and Sandbox.from_fields(fields["sandbox"])
     return LaunchRequest(**fields)
 
 

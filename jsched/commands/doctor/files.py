@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from jsched import datadir
 from jsched.commands.doctor.finding import Finding, fail, ok, size, warn
 from jsched.config import Config
 from jsched.errors import InvalidArgument
-from jsched.linux import mounts
+from jsched.linux import file_attributes, mounts
 
 # The database needs shared memory between processes (WAL) and locks, the watcher events of
 # every write: no file system that other hosts write to has all of them.
@@ -34,6 +36,7 @@ def logs(config: Config) -> Iterator[Finding]:
     yield _directory("log directory", config.log_dir, private=False)
     yield _file_system("its file system", config.log_dir)
     yield _space(config.log_dir)
+    yield _append_only(config.log_dir)
 
 
 def log_group(config: Config) -> Finding:
@@ -83,6 +86,25 @@ def _space(path: Path) -> Finding:
     if there.f_files and there.f_favail < _FEW_INODES:
         return warn("free space", f"{text}, but only {there.f_favail} inodes", "a job needs a file: delete old jobs")
     return ok("free space", text)
+
+
+def _append_only(path: Path) -> Finding:
+    """Whether a job can be kept from changing what it has said; tried on a file without a name."""
+    there = _nearest(path)
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file_attributes.set_append_only(file.fileno())
+            file_attributes.clear_append_only(file.fileno())
+    except OSError as error:
+        text = "can't be had: a job can change what it has printed"
+        if file_attributes.is_unsupported(error):
+            return warn("append-only logs", text, "use ext4, xfs or btrfs for the logs")
+        if error.errno == errno.EPERM:
+            return warn(
+                "append-only logs", text, "give the server CAP_LINUX_IMMUTABLE: AmbientCapabilities= in the unit"
+            )
+        return warn("append-only logs", f"{text} ({error.strerror})", "see the log directory")
+    return ok("append-only logs", "a job can't change what it has printed")
 
 
 def _nearest(path: Path) -> Path:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from jsched.commands.doctor import certificates, files, host, limits, port
 from jsched.commands.doctor.finding import Finding, Level
 from jsched.config import Config
 from jsched.linux.disks import Disk
+from jsched.linux.file_attributes import clear_append_only, set_append_only
 from tests.helpers.server import BIN
 
 
@@ -108,6 +111,27 @@ def test_a_file_in_the_directory_s_place_fails(tmp_path: Path) -> None:
     found = _by_subject(list(files.logs(_config(tmp_path))))
     assert found["log directory"].level is Level.FAIL
     assert f"{tmp_path}/logs is not a directory" in found["log directory"].text
+
+
+def test_whether_logs_can_be_append_only_is_tried_and_nothing_stays(tmp_path: Path) -> None:
+    """Where the attribute can be set the log directory is fine, where it can't it is a warning; no file is left."""
+    can = _with_a_file(tmp_path, set_append_only)
+    finding = _by_subject(list(files.logs(_config(tmp_path, log_dir=tmp_path))))["append-only logs"]
+    assert finding.level is (Level.OK if can else Level.WARN)
+    assert list(tmp_path.iterdir()) == []
+    nothing = _by_subject(list(files.logs(_config(tmp_path, log_dir=Path("/proc")))))["append-only logs"]
+    assert nothing.level is Level.WARN
+    assert "can change what it has printed" in nothing.text
+
+
+def _with_a_file(directory: Path, change: Callable[[int], None]) -> bool:
+    with tempfile.TemporaryFile(dir=directory) as file:
+        try:
+            change(file.fileno())
+        except OSError:
+            return False
+        clear_append_only(file.fileno())
+    return True
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no tmpfs at /dev/shm")

@@ -1,0 +1,32 @@
+"""Executing a job's command behind walls: init builds them, and starts it."""
+
+from __future__ import annotations
+
+import os
+
+from jsched.isolation import init_process, start
+from jsched.isolation.cgroup import Cgroup
+from jsched.isolation.init_process import InitProcess
+from jsched.isolation.sandbox import Sandbox
+from jsched.isolation.site import Command
+from jsched.supervisor.steps import StepFailed, step
+from jsched.supervisor.wire import LaunchRequest
+
+
+def execute(request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup | None) -> InitProcess:
+    """Return init once it has executed the command; raises StepFailed, and then there is no process.
+
+    Init is in the cgroup, if there is one.
+    """
+    entrances = [] if cgroup is None else step("cgroup", cgroup.entrances)
+    into = None if cgroup is None else step("cgroup", cgroup.into_fd)
+    command = Command(request.argv, request.env, request.workdir)
+    try:
+        init = start.start(sandbox, command, log, tasks=entrances, cgroup=into)
+        init.wait_until_started()
+    except init_process.StepFailed as failure:
+        raise StepFailed(failure.step, failure.number) from failure
+    finally:
+        for fd in (*entrances, *(() if into is None else (into,))):
+            os.close(fd)
+    return init
