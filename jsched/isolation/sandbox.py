@@ -49,6 +49,7 @@ class Sandbox(NamedTuple):
     scratch_size  bytes that may be kept in /tmp, /dev/shm and what was changed in a root file system, together
     hidden        directories of the host that are empty for the job
     masked        entries of /proc that are empty for the job
+    hostname      what the host is called inside; the default can be resolved without a network
     capabilities  a bit mask of those that the command keeps in its user namespace
     seccomp       a file with the compiled filter, which never changes under one name; "": none
     oom_score_adj how much rather than the host's own processes the job is killed where memory is short,
@@ -66,7 +67,7 @@ class Sandbox(NamedTuple):
     binds: tuple[Bind, ...] = ()
     hidden: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
-    hostname: str = "jsched"
+    hostname: str = "localhost"
     umask: int = 0o022
     limits: tuple[ResourceLimit, ...] = ()
     capabilities: int = 0

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         limits.disks(),
         walls.filter_of_calls(),
         walls.isolation(config),
-        walls.root_file_systems(),
+        walls.root_file_systems(config),
         *files.data(config),
         *files.logs(config),
         files.log_group(config),

@@ -42,9 +42,12 @@ def isolation(config: Config) -> Finding:
     return fail("isolation", text, "a sandbox or security module around the server may forbid it: allow it")
 
 
-def root_file_systems() -> Finding:
-    """Whether a job can have a root file system of its own."""
-    with tempfile.TemporaryDirectory(prefix="jsched-doctor-") as directory:
+def root_file_systems(config: Config) -> Finding:
+    """Whether a job can have a root file system of its own, that lies where the server keeps its state."""
+    there = next(path for path in (config.data_dir, *config.data_dir.parents) if path.is_dir())
+    if not os.access(there, os.W_OK):
+        return fail("root file systems", f"{there} can't be written", "run doctor as the user that runs the server")
+    with tempfile.TemporaryDirectory(prefix=".jsched-doctor-", dir=there) as directory:
         failure = try_walls_apart(sandbox_of_tree(_ids(), Path(os.path.realpath(directory))))
     if failure is not None:
         step, number = failure

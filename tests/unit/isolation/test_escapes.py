@@ -189,6 +189,11 @@ def test_the_command_cannot_tell_the_monitor_anything(sandbox: Sandbox, tmp_path
     assert run(sandbox, code, tmp_path) == "True\n"
 
 
+def test_the_hosts_name_is_resolved_without_a_network(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Programs that look up their own host's name find the loopback interface."""
+    assert run(sandbox, "print(socket.gethostbyname(socket.gethostname()))", tmp_path) == "127.0.0.1\n"
+
+
 @pytest.mark.parametrize("interpreter", ["node", "java", "git", "gcc"])
 def test_ordinary_programs_work(sandbox: Sandbox, tmp_path: Path, interpreter: str) -> None:
     """Programs that use many system calls do their work behind the walls."""
