@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +75,7 @@ class Engine:
         self._store = Store(config.database, self._fail)
         await self._store.open()
         stack.push_async_callback(self._store.close)
-        self.rootfs = RootfsLibrary(config, self._store.rootfs, in_use=lambda digest: self._lifecycle.users_of(digest))
+        self.rootfs = RootfsLibrary(config, self._store.rootfs, in_use=self._users_of)
         await self.rootfs.open()
         stack.push_async_callback(self.rootfs.close)
         watcher = Watcher()
@@ -227,6 +228,9 @@ class Engine:
         if future.done():
             return future.result()
         raise _going_away()
+
+    def _users_of(self, digest: str) -> Sequence[str]:
+        return self._lifecycle.users_of(digest)
 
     def _fail(self, error: JschedError) -> None:
         if not self.failed.done():

@@ -99,6 +99,7 @@ class Lifecycle:
             await asyncio.wait(tasks, timeout=_RECOVERY_SECONDS)
         await asyncio.to_thread(recovery.sweep, self._config, self._resources, tuple(self._live))
         await self._settler.look_for_exit_records()
+        self._supervisor.fill()
 
     async def start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
         """Start a job, or find the one that this request id has started."""

@@ -66,8 +66,11 @@ class Supervisor:
         return self._launcher.pid if self._launcher is not None else None
 
     async def open(self) -> None:
-        """Start the launcher and have a first monitor ready; raises Unavailable if that can't be done."""
+        """Start the launcher; raises Unavailable if that can't be done."""
         await self._alive_launcher()
+
+    def fill(self) -> None:
+        """Have a monitor ready for the first job; jobs of earlier servers are to be adopted before."""
         self._pool.fill()
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -36,7 +37,8 @@ class Pool:
         self._began = began
         self._links: set[Link] = set()
         self.slots: set[int | None] = set()
-        self._last_slot = 0
+        # Should a job of an earlier server be adopted late, its slot is hardly one of the first here.
+        self._last_slot = secrets.randbelow(_TRIAL_SLOT)
         # The one that was used last is taken first: its memory is warm.
         self._idle: list[Link] = []
         self._room = asyncio.Semaphore(_MOST_UNBORN)

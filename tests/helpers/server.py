@@ -22,6 +22,8 @@ from tests.helpers.wait import wait_until
 
 BIN = Path(sys.executable).parent
 START_SECONDS = 20.0
+# Most tests are about something else, and their jobs talk to them through files.
+WITHOUT_WALLS = '[isolation]\ndefault = "none"\n'
 END_SECONDS = 20.0
 CLI_SECONDS = 60.0
 _READY = re.compile(r"^jsched: serving on (\S+)$", re.MULTILINE)
@@ -34,10 +36,18 @@ Process = tuple[int, int]
 class Server:
     """A server with its data, its logs and its output under `root`, on a free port of its own.
 
-    `args` and `env` are given to `jsched serve` besides what it needs.
+    `args` and `env` are given to `jsched serve` besides what it needs, `config` is its configuration file.
     """
 
-    def __init__(self, root: Path, certs: Path, *, args: tuple[str, ...] = (), env: dict[str, str] | None = None):
+    def __init__(
+        self,
+        root: Path,
+        certs: Path,
+        *,
+        args: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        config: str = WITHOUT_WALLS,
+    ):
         self.root = root
         self.certs = certs
         self.data_dir = root / "data"
@@ -45,6 +55,7 @@ class Server:
         self.output = root / "server.log"
         self.address = "127.0.0.1:0"
         self._args = args
+        self._config = config
         self._env = env or {}
         self._mark = f"{_MARK}={uuid.uuid4()}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,12 +79,14 @@ class Server:
         """Start the server and return once it serves; raises AssertionError with what it printed."""
         assert self._process is None or self._process.poll() is not None, "the server runs already"
         self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / "jsched.toml").write_text(self._config)
         with self.output.open("ab") as output:
             position = output.tell()
             self._process = subprocess.Popen(
                 [
                     BIN / "jsched",
                     "serve",
+                    f"--config={self.root / 'jsched.toml'}",
                     f"--listen={self.address}",
                     f"--certs={self.certs}",
                     f"--data-dir={self.data_dir}",

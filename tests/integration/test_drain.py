@@ -20,6 +20,7 @@ from jsched.v1 import jobs_pb2 as pb
 from tests.helpers import calls
 from tests.helpers.aftermath import DEADLINE, assert_nothing_left, in_background, launches_held, paused, thread_states
 from tests.helpers.feed import Feed
+from tests.helpers.open_config import open_config
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
 
@@ -207,10 +208,10 @@ def test_an_engine_in_a_program(tmp_path: Path) -> None:
 
 
 async def _close_an_engine(root: Path) -> None:
-    from jsched import Config, Engine
+    from jsched import Engine
     from jsched.errors import Unavailable
 
-    engine = Engine(Config(root / "data", root / "logs", drain_timeout=0.5))
+    engine = Engine(open_config(root, drain_timeout=0.5))
     await engine.open()
     job = await engine.start(JobSpec(["sleep", "1000"]))
     wait = asyncio.create_task(engine.wait(job.id))
@@ -224,7 +225,7 @@ async def _close_an_engine(root: Path) -> None:
         for task in (wait, reading, start):
             with pytest.raises(Unavailable):
                 await task
-    async with Engine(Config(root / "data", root / "logs")) as again:
+    async with Engine(open_config(root)) as again:
         assert [one.id for one in (await again.list()).jobs] == [job.id]
         assert (await again.stop(job.id, grace=0)).job.state is JobState.STOPPED
 

@@ -37,6 +37,7 @@ from jsched.errors import (
 from jsched.linux import process
 from tests.helpers.calls import DEADLINE, run
 from tests.helpers.feed import Feed
+from tests.helpers.open_config import open_config
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(60)
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.timeout(60)
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Config]:
     """An engine's configuration; jobs that the test leaves running are stopped."""
-    config = Config(data_dir=tmp_path / "data", log_dir=tmp_path / "logs")
+    config = open_config(tmp_path)
     yield config
 
     async def stop_all() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jsched import Config, Engine
+from jsched import Engine
 from jsched.errors import AlreadyExists, NotFound, StartFailed, Unavailable
 from jsched.job import Exited, Job, JobSpec
 from jsched.linux import process
@@ -23,6 +23,7 @@ from jsched.state import JobState
 from jsched.supervisor import record
 from jsched.supervisor.client import Supervisor
 from tests.helpers.feed import Feed
+from tests.helpers.open_config import open_config
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(60)
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.timeout(60)
 @asynccontextmanager
 async def opened(root: Path) -> AsyncIterator[Engine]:
     """An engine whose jobs are ended with it."""
-    async with Engine(Config(root / "data", root / "logs", drain_timeout=2)) as engine:
+    async with Engine(open_config(root, drain_timeout=2)) as engine:
         try:
             yield engine
         finally:
