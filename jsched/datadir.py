@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import grp
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from jsched.config import Config
 from jsched.errors import FailedPrecondition, InvalidArgument
+from jsched.linux import file_attributes
 
 
 def prepare(config: Config) -> int:
@@ -46,9 +46,12 @@ def log_gid(config: Config) -> int | None:
 
 
 def remove_log(path: Path) -> None:
-    """Remove a log file, if it is there."""
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
+    """Remove a log file, if it is there; that of a job whose monitor was killed may still be append-only."""
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        file_attributes.release(path)
+        path.unlink(missing_ok=True)
 
 
 def remove_tree(path: Path) -> None:

@@ -6,6 +6,7 @@ record that is not there, so that a monitor which comes late starts nothing.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from jsched.config import Config
 from jsched.ending import HOST_RESTARTED, LOST, Ending, from_record
-from jsched.linux import process
+from jsched.linux import file_attributes, process
 from jsched.resources import Resources
 from jsched.store import JobRecord
 from jsched.store.rows import to_microseconds
@@ -62,7 +63,7 @@ def survey(config: Config, resources: Resources, job: JobRecord) -> Finding:
     if pidfd is not None:
         return StillRunning(run, pidfd)
     exit_record = record.read_exit(config.exits_dir, job_id)
-    return from_record(exit_record) if exit_record is not None else lost(resources, job_id, run)
+    return from_record(exit_record) if exit_record is not None else lost(config, resources, job_id, run)
 
 
 def _open_monitor(run: RunRecord) -> int | None:
@@ -72,11 +73,14 @@ def _open_monitor(run: RunRecord) -> int | None:
     return process.open_process(run.monitor_pid, run.monitor_start)
 
 
-def lost(resources: Resources, job_id: str, run: RunRecord | None) -> Ending:
+def lost(config: Config, resources: Resources, job_id: str, run: RunRecord | None) -> Ending:
     """Return the ending of a job whose monitor left no exit record, after killing what is left of it; blocking."""
     # All that is in the cgroup; what was never in one is found by other marks.
     resources.end(job_id)
     killed = orphans.kill_orphans(job_id, run)
+    with contextlib.suppress(OSError):
+        # Its monitor would have done so.
+        file_attributes.release(config.log_path(job_id))
     _LOG.warning("job %s: its monitor is gone and left no record; %d processes killed one by one", job_id, killed)
     return LOST
 
@@ -112,7 +116,7 @@ def _unwatched(config: Config, resources: Resources, job_id: str) -> Finding:
     if record.read_claim(config.runs_dir, job_id) is not None:
         return NeverStarted()
     # A monitor had taken it, and what it wrote is damaged: it may have run.
-    return lost(resources, job_id, None)
+    return lost(config, resources, job_id, None)
 
 
 def _claimed_in(boot: str, path: Path) -> bool:

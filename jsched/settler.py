@@ -14,6 +14,7 @@ from jsched.resources import Resources
 from jsched.state import advance
 from jsched.store import Store
 from jsched.supervisor import record
+from jsched.supervisor.record import RunRecord
 from jsched.tasks import Tasks, insist
 
 _LOG = logging.getLogger(__name__)
@@ -85,12 +86,15 @@ class Settler:
                 await self.end(live, from_record(exit_record))
                 return
             if gone:
-                ending = await insist(job_id, lambda: asyncio.to_thread(recovery.lost, self._resources, job_id, run))
+                ending = await insist(job_id, lambda: self._lose(job_id, run))
                 await self.end(live, ending)
                 return
             if not live.monitor_gone:
                 live.settling = False
                 return
+
+    async def _lose(self, job_id: str, run: RunRecord) -> Ending:
+        return await asyncio.to_thread(recovery.lost, self._config, self._resources, job_id, run)
 
     async def end(self, live: LiveJob, ending: Ending) -> None:
         """Write a job's end down and tell everyone who waits for it; for live jobs and recovered ones alike."""

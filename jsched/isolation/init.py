@@ -19,6 +19,7 @@ from typing import NoReturn
 from jsched.isolation import order, plan, surroundings
 from jsched.isolation.reports import ENDED, FAILED, READY, STARTED, encode
 from jsched.isolation.site import Site
+from jsched.linux import syscalls
 from jsched.linux.spawn import Spawner
 
 EXIT_STATUS = 127
@@ -48,6 +49,7 @@ def run(site: Site) -> NoReturn:
     name = "init"
     number = errno.ENOTRECOVERABLE
     try:
+        syscalls.prctl_set_name("jsched-init")
         for step in plan.WALLS:
             if step.applies(site.sandbox):
                 name = step.name

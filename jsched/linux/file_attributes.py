@@ -7,6 +7,7 @@ clears the attribute.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -43,6 +44,16 @@ def clear_append_only(fd: int) -> None:
     flags = _get_flags(fd)
     if flags & _FS_APPEND_FL:
         _set_flags(fd, flags & ~_FS_APPEND_FL)
+
+
+def release(path: str | os.PathLike[str]) -> None:
+    """Take the attribute from the file of that name, which may have none; raises OSError if it can't be opened."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            clear_append_only(fd)
+    finally:
+        os.close(fd)
 
 
 def is_unsupported(error: OSError) -> bool:

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from jsched.linux import process, syscalls
 from jsched.supervisor import ending, wire
+from jsched.supervisor.spares import Spares
 from jsched.supervisor.watch import Monitor, Watch
 from jsched.supervisor.wire import LaunchRequest
 
@@ -41,8 +42,11 @@ def serve(link: int, signals: int) -> None:
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     monitor = Monitor(pid, process.start_time(pid), link, signals, null)
     wire.send_report(link, wire.HELLO)
+    spares = Spares()
     last: LaunchRequest | None = None
     while True:
+        if last is not None and not _is_readable(link, 0):
+            spares.prepare(last)
         if last is not None and not _is_readable(link, _SYNC_AFTER_MS):
             ending.sync(last.exits_dir, last.job_id)
             last = None
@@ -52,7 +56,7 @@ def serve(link: int, signals: int) -> None:
             break
         # Whoever asked for the end of the last job came too late; the next is not meant.
         syscalls.read_signalfd(signals)
-        Watch(monitor, request).run()
+        Watch(monitor, request, spares.take(request)).run()
         last = request
     if last is not None:
         ending.sync(last.exits_dir, last.job_id)

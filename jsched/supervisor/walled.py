@@ -9,20 +9,23 @@ from jsched.isolation.cgroup import Cgroup
 from jsched.isolation.init_process import InitProcess
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
+from jsched.isolation.spare import Spare
 from jsched.supervisor.steps import StepFailed, step
 from jsched.supervisor.wire import LaunchRequest
 
 
-def execute(request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup | None) -> InitProcess:
+def execute(
+    request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup | None, spare: Spare | None
+) -> InitProcess:
     """Return init once it has executed the command; raises StepFailed, and then there is no process.
 
-    Init is in the cgroup, if there is one.
+    Init is in the cgroup, if there is one. It is the spare, if there is one that still lives.
     """
     entrances = [] if cgroup is None else step("cgroup", cgroup.entrances)
     into = None if cgroup is None else step("cgroup", cgroup.into_fd)
     command = Command(request.argv, request.env, request.workdir)
     try:
-        init = start.start(sandbox, command, log, tasks=entrances, cgroup=into)
+        init = _use(spare, command, log, entrances) or start.start(sandbox, command, log, tasks=entrances, cgroup=into)
         init.wait_until_started()
     except init_process.StepFailed as failure:
         raise StepFailed(failure.step, failure.number) from failure
@@ -30,3 +33,13 @@ def execute(request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup |
         for fd in (*entrances, *(() if into is None else (into,))):
             os.close(fd)
     return init
+
+
+def _use(spare: Spare | None, command: Command, log: int, entrances: list[int]) -> InitProcess | None:
+    if spare is None:
+        return None
+    try:
+        return spare.start(command, log, tasks=entrances)
+    except OSError:
+        spare.close()
+        return None

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from jsched.isolation import cgroup_v1, cgroup_v2  # noqa: F401 imported here, they are there in every monitor
 from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan
 from jsched.isolation.init_process import InitProcess
-from jsched.linux import process, syscalls
-from jsched.supervisor import command, ending, record, walled, wire
+from jsched.isolation.spare import Spare
+from jsched.linux import file_attributes, process, syscalls
+from jsched.supervisor import command, ending, logfile, record, walled, wire
 from jsched.supervisor.ending import Usage
 from jsched.supervisor.steps import StepFailed, step
 from jsched.supervisor.stopping import Stopping, now
@@ -25,7 +26,6 @@ from jsched.supervisor.wire import LaunchRequest, Report
 _LONGEST_POLL = 3600.0
 _SHORTEST_PAUSE = 0.01
 _LONGEST_PAUSE = 1.0
-_LOG_MODE = 0o640
 # Most jobs of which a server loses sight run longer than this, and a file less is a file less.
 _NOTE_AFTER = 0.1
 
@@ -41,16 +41,21 @@ class Monitor(NamedTuple):
 
 
 class Watch:
-    """A monitor's work for one job; run() is the table of contents. Times are seconds of now()."""
+    """A monitor's work for one job; run() is the table of contents. Times are seconds of now().
 
-    def __init__(self, monitor: Monitor, request: LaunchRequest) -> None:
+    `spare` is an init whose walls are those of the request.
+    """
+
+    def __init__(self, monitor: Monitor, request: LaunchRequest, spare: Spare | None = None) -> None:
         self._monitor = monitor
         self._request = request
+        self._spare = spare
         self._run: record.RunRecord | None = None
         self._failure: tuple[str, int] | None = None
         self._status: int | None = None
         self._usage = Usage()
         self._cgroup: Cgroup | None = None
+        self._log: int | None = None
         self._main = 0
         self._init: InitProcess | None = None
         self._used: CgroupUsage | None = None
@@ -72,19 +77,17 @@ class Watch:
             ending.complain(self._request.job_id, defect)
         self._sweep()
         self._clear_cgroup()
+        logfile.finish(self._log)
         self._record()
 
     # Start: the run record stands before the command is executed.
 
     def _start(self) -> None:
         request = self._request
-        log = step("log", _open_log, request)
-        try:
-            self._started = now()
-            self._run = step("record", _write_run, request, self._monitor)
-            pid = self._execute(log)
-        finally:
-            os.close(log)
+        self._log = step("log", logfile.create, request.log_path, request.log_gid)
+        self._started = now()
+        self._run = step("record", _write_run, request, self._monitor)
+        pid = self._execute(self._log)
         self._stopping = Stopping(self._main, request.grace, request.timeout, self._kill)
         if pid is not None:
             self._run = self._run._replace(pid=pid, pid_start=process.start_time(pid))
@@ -98,7 +101,7 @@ class Watch:
             step("cgroup", cgroup.make)
             self._cgroup = cgroup
         if self._request.sandbox is not None:
-            self._init = walled.execute(self._request, self._request.sandbox, log, self._cgroup)
+            self._init = walled.execute(self._request, self._request.sandbox, log, self._cgroup, self._spare)
             self._main = self._init.pid
             return next(iter(process.children(self._init.pid)), None)
         with contextlib.ExitStack() as stack:
@@ -198,19 +201,6 @@ class Watch:
         wire.send_report(self._monitor.link, Report(request.job_id, failed_step=name, errno=number))
 
 
-def _open_log(request: LaunchRequest) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    log = os.open(request.log_path.encode(), flags, _LOG_MODE)
-    try:
-        os.fchmod(log, _LOG_MODE)
-        if request.log_gid is not None:
-            os.fchown(log, -1, request.log_gid)
-    except BaseException:
-        os.close(log)
-        raise
-    return log
-
-
 def _write_run(request: LaunchRequest, monitor: Monitor) -> record.RunRecord:
     run = record.RunRecord(
         job_id=request.job_id,
@@ -224,6 +214,7 @@ def _write_run(request: LaunchRequest, monitor: Monitor) -> record.RunRecord:
         record.write_run(request.runs_dir, run)
     except FileExistsError:
         # A server that has found the job unstarted has forgotten it: nobody would delete the log.
+        file_attributes.release(request.log_path)
         os.unlink(request.log_path.encode())
         raise
     return run

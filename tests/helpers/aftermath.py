@@ -111,13 +111,14 @@ def launches_held(launcher: int) -> Iterator[Callable[[], None]]:
 
 def idle_monitors(launcher: int) -> list[int]:
     """Return a launcher's monitors that have no job, also those that have not come to say so."""
-    return [monitor for monitor in process.children(launcher) if not process.children(monitor)]
+    return [monitor for monitor in process.children(launcher) if all(map(is_idle, process.children(monitor)))]
 
 
 def is_idle(pid: int) -> bool:
-    """Whether a process is a monitor that has no job."""
+    """Whether a process is a monitor, or an init, that has no job."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/comm").read_text() == "jsched-monitor\n" and not process.children(pid)
+        if Path(f"/proc/{pid}/comm").read_text() in ("jsched-monitor\n", "jsched-init\n"):
+            return all(is_idle(child) for child in process.children(pid))
     return False
 
 

@@ -168,9 +168,9 @@ def test_orphans_are_killed(config: Config) -> None:
     job = row()
     with subprocess.Popen(["sleep", "1000"], env={"JSCHED_JOB_ID": job.job.id}) as orphan:
         start = process.start_time(orphan.pid)
-        assert recovery.lost(NOTHING, job.job.id, run_of(job, 2**22 + 1, start + 1)) == LOST
+        assert recovery.lost(config, NOTHING, job.job.id, run_of(job, 2**22 + 1, start + 1)) == LOST
         assert orphan.poll() is None
-        assert recovery.lost(NOTHING, job.job.id, run_of(job, 2**22 + 1, start)) == LOST
+        assert recovery.lost(config, NOTHING, job.job.id, run_of(job, 2**22 + 1, start)) == LOST
         assert orphan.wait(20) == -signal.SIGKILL
 
 

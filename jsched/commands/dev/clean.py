@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jsched.commands.dev import down, jobs
 from jsched.commands.dev.places import Places, here
-from jsched.datadir import remove_tree
+from jsched.datadir import remove_log, remove_tree
 from jsched.errors import FailedPrecondition
 
 _WHOLE = (
@@ -83,7 +83,8 @@ def _remove_one(path: Path) -> bool:
     if path.is_dir() and not path.is_symlink():
         remove_tree(path)
     elif path.is_symlink() or path.exists():
-        path.unlink()
+        # Among them are logs, and one of a job whose monitor was killed is append-only.
+        remove_log(path)
     else:
         return False
     return True

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from jsched.errors import FailedPrecondition, Internal, InvalidArgument, StartFailed
+from jsched.linux import file_attributes
 from jsched.supervisor import record
 from tests.unit.supervisor.conftest import Bench
 
@@ -131,6 +132,7 @@ def test_same_id_twice(bench: Bench, tmp_path: Path) -> None:
         run = await bench.launch("sleep", "1000")
         with pytest.raises(FailedPrecondition, match=r"log file .*File exists"):
             await bench.launch("touch", str(tmp_path / "started"), job_id=run.job_id)
+        file_attributes.release(bench.log(run.job_id))
         bench.log(run.job_id).unlink()
         with pytest.raises(Internal, match=r"run record .*File exists"):
             await bench.launch("touch", str(tmp_path / "started"), job_id=run.job_id)
