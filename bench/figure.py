@@ -26,7 +26,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table: a value, and beside it the reference of the same run in the same unit."""
+    """One line of the table: a value, and beside it the reference of the same run in the same unit.
+
+    Without a target it is there to compare others with.
+    """
 
     measurement: str
     name: str
@@ -34,7 +37,7 @@ class Figure:
     unit: str
     reference_name: str
     reference: float
-    target: Target
+    target: Target | None
 
     @property
     def ratio(self) -> float:
@@ -55,8 +58,8 @@ class Figure:
             "reference_name": self.reference_name,
             "reference": self.reference,
             "ratio": self.ratio if self.has_ratio else None,
-            "target": self.target.show(self.unit),
-            "met": self.target.met(self),
+            "target": None if self.target is None else self.target.show(self.unit),
+            "met": None if self.target is None else self.target.met(self),
         }
 
 
@@ -73,13 +76,14 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
+    target = figure.target
     return (
         figure.name,
         f"{_number(figure.value)} {figure.unit}",
         f"{_number(figure.reference)} ({figure.reference_name})",
         f"{_number(figure.ratio)}×" if figure.has_ratio else "",
-        figure.target.show(figure.unit),
-        "met" if figure.target.met(figure) else "NOT MET",
+        "" if target is None else target.show(figure.unit),
+        "" if target is None else "met" if target.met(figure) else "NOT MET",
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from tests.helpers.server import BIN, Server
+from tests.helpers.server import BIN, WITHOUT_WALLS, Server
 
 _ANSWER_SECONDS = 120.0
 _END_SECONDS = 10.0
@@ -48,9 +48,9 @@ class Bench:
         return self.root / f"{self._count}-{name}"
 
     @contextlib.contextmanager
-    def server(self) -> Iterator[Server]:
-        """A fresh server of its own, gone afterwards with its jobs."""
-        server = Server(self.path("server"), self.certs)
+    def server(self, config: str = WITHOUT_WALLS) -> Iterator[Server]:
+        """A fresh server of its own, gone afterwards with its jobs; its jobs have limits, but no walls."""
+        server = Server(self.path("server"), self.certs, config=config)
         with _uninterrupted(server.close):
             server.start()
             yield server

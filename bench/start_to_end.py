@@ -15,26 +15,38 @@ from bench.load import Parent
 from jsched.client import Client
 from jsched.client.settings import load as load_settings
 from jsched.job import JobSpec
+from tests.helpers.server import WITHOUT_WALLS
 
 TRUE = shutil.which("true") or "/bin/true"
 _WARM_UP = 50
 
 
+# Nothing but the way of a job through server, monitor and log.
+_BARE_JOBS = WITHOUT_WALLS + "[limits]\nenabled = false\n"
+
+
 def measure(bench: Bench) -> list[Figure]:
-    with bench.server() as server, bench.load("start_to_end", address=server.address, rounds=_rounds(bench)) as load:
+    return [
+        _measure(bench, "no walls, no limits", _BARE_JOBS, Target(6, of_ratio=True)),
+        _measure(bench, "in a cgroup", WITHOUT_WALLS, None),
+        _measure(bench, "all walls and limits", "", None),
+    ]
+
+
+def _measure(bench: Bench, how: str, config: str, target: Target | None) -> Figure:
+    task = {"rounds": _rounds(bench)}
+    with bench.server(config) as server, bench.load("start_to_end", address=server.address, **task) as load:
         times = load.receive()
     ours, bare = (median(times[name]) * 1000 for name in ("ours", "bare"))
-    return [
-        Figure(
-            "start_to_end",
-            "`true`, start to end, one after the other, p50",
-            ours,
-            "ms",
-            "posix_spawn + waitpid",
-            bare,
-            Target(6, of_ratio=True),
-        )
-    ]
+    return Figure(
+        "start_to_end",
+        f"`true`, start to end, one after the other, {how}, p50",
+        ours,
+        "ms",
+        "posix_spawn + waitpid",
+        bare,
+        target,
+    )
 
 
 def load(task: dict[str, Any], parent: Parent) -> None:

@@ -87,15 +87,15 @@ class Watch:
         self._log = step("log", logfile.create, request.log_path, request.log_gid)
         self._started = now()
         self._run = step("record", _write_run, request, self._monitor)
-        pid = self._execute(self._log)
+        self._execute(self._log)
         self._stopping = Stopping(self._main, request.grace, request.timeout, self._kill)
-        if pid is not None:
-            self._run = self._run._replace(pid=pid, pid_start=process.start_time(pid))
+        pid, pid_start = self._command()
+        self._run = self._run._replace(pid=pid, pid_start=pid_start)
         wire.send_report(self._monitor.link, Report(request.job_id, run=self._run))
         self._note_at = now() + _NOTE_AFTER
 
-    def _execute(self, log: int) -> int | None:
-        """Execute the command where its limits hold and behind its walls; return its pid if that is known."""
+    def _execute(self, log: int) -> None:
+        """Execute the command where its limits hold and behind its walls."""
         if self._request.cgroup is not None:
             cgroup = from_plan(self._request.cgroup)
             step("cgroup", cgroup.make)
@@ -103,12 +103,18 @@ class Watch:
         if self._request.sandbox is not None:
             self._init = walled.execute(self._request, self._request.sandbox, log, self._cgroup, self._spare)
             self._main = self._init.pid
-            return next(iter(process.children(self._init.pid)), None)
+            return
         with contextlib.ExitStack() as stack:
             if self._cgroup is not None:
                 step("cgroup", stack.enter_context, self._cgroup.entered())
             self._main = command.execute(self._request, self._monitor.null, log)
-        return self._main
+
+    def _command(self) -> tuple[int | None, int | None]:
+        """Return the command's pid and start time; nothing of a walled one that init has reaped already."""
+        pids = [self._main] if self._init is None else process.children(self._main)
+        with contextlib.suppress(ProcessLookupError):
+            return (pids[0], process.start_time(pids[0])) if pids else (None, None)
+        return None, None
 
     # Watch: signals tell of the end of a child, and of a wish for the end of the job.
 
