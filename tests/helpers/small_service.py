@@ -1,4 +1,4 @@
-"""Handlers for every way in which one can behave, under the names of JobService's methods."""
+"""Handlers for every way in which one can behave, under the names of the services' methods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class SmallService:
-    """JobService's methods without jobs; `reached` has the names of those that were reached."""
+    """The services' methods without jobs; `reached` has the names of those that were reached."""
 
     def __init__(self) -> None:
         self.reached: list[str] = []
@@ -43,12 +43,21 @@ class SmallService:
             ),
             "StreamOutput": grpc.unary_stream_rpc_method_handler(self._stream, pb.StreamOutputRequest.FromString, None),
         }
+        rootfs_service: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            name: grpc.unary_unary_rpc_method_handler(self._answering(name), None, pb.GetJobResponse.SerializeToString)
+            for name in ("GetRootfsUpload", "ListRootfs", "DeleteRootfs")
+        } | {
+            "UploadRootfs": grpc.stream_unary_rpc_method_handler(
+                self._answering("UploadRootfs"), None, pb.GetJobResponse.SerializeToString
+            )
+        }
         unlisted: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "Unary": grpc.unary_unary_rpc_method_handler(self._answering("Unary"), None, None),
             "Stream": grpc.stream_stream_rpc_method_handler(self._generate, None, None),
         }
         return [
             grpc.method_handlers_generic_handler("jsched.v1.JobService", job_service),
+            grpc.method_handlers_generic_handler("jsched.v1.RootfsService", rootfs_service),
             grpc.method_handlers_generic_handler("jsched.v1.Unlisted", unlisted),
         ]
 

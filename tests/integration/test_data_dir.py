@@ -13,6 +13,7 @@ import pytest
 
 from jsched.errors import DataLoss, FailedPrecondition, ResourceExhausted
 from jsched.job import Exited, Job, JobSpec, Signaled
+from jsched.linux import file_attributes
 from jsched.state import JobState
 from jsched.supervisor import record
 from tests.helpers.aftermath import (
@@ -173,6 +174,7 @@ def test_log_that_is_deleted_under_a_follower(server: Server, feed: Feed) -> Non
     stream = client.follow(job.id)
     feed.write(b"one\n")
     assert next(stream).data == b"one\n"
+    file_attributes.release(job.log_path)
     Path(job.log_path).unlink()
     feed.write(b"two\n")
     assert next(stream).data == b"two\n"

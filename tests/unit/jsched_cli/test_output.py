@@ -182,6 +182,7 @@ def test_json_is_stable() -> None:
         },
         "applied_limits": None,
         "unenforced_limits": [],
+        "isolation": None,
         "usage": None,
     }
 
