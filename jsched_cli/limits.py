@@ -99,7 +99,7 @@ def usage_rows(usage: Usage | None) -> list[tuple[str, object]]:
         ("memory", _memory_text(usage)),
         ("disk", _transfer_text(usage)),
         ("processes", usage.pids_peak and f"{usage.pids_peak} at most"),
-        ("oom kills", usage.oom_kills and f"{usage.oom_kills} processes were killed for want of memory"),
+        ("oom kills", usage.oom_kills and f"{usage.oom_kills} killed for want of memory"),
     ]
 
 
@@ -169,7 +169,7 @@ def _memory_text(usage: Usage) -> str:
         texts.append(f"{usage.memory_current / _MEBIBYTE:.1f} MiB")
     if usage.memory_peak is not None:
         texts.append(f"{usage.memory_peak / _MEBIBYTE:.1f} MiB at most")
-    if usage.max_rss is not None:
+    elif usage.max_rss is not None:
         texts.append(f"{usage.max_rss / _MEBIBYTE:.1f} MiB at most, in its largest process")
     return "; ".join(texts)
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from jsched.client import Client
 from jsched.client.settings import load
+from jsched.isolation.discovery import look
+from jsched.isolation.hierarchy import Hierarchy, group_name
 from jsched.job import JOB_ID_VARIABLE
 from jsched.linux import process
 from jsched.supervisor import record
@@ -190,11 +192,18 @@ class Server:
         self._stop_jobs()
         try:
             wait_until(lambda: not self.processes(), patience, "the end of the launcher and of all jobs")
+            self._remove_group()
         except AssertionError:
             left = self.processes()
             problems += [f"left behind: {_describe(pid)}" for pid, _ in left]
             _kill(left)
         assert not problems, "\n".join(problems)
+
+    def _remove_group(self) -> None:
+        """Remove the group of the jobs' cgroups, which a server that was killed leaves for the next one."""
+        group = look(group_name(self.data_dir))
+        if isinstance(group, Hierarchy):
+            group.remove()
 
     def _stop_jobs(self) -> None:
         for job_id in self.job_ids():

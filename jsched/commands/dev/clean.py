@@ -16,6 +16,8 @@ from jsched.commands.dev import down, jobs
 from jsched.commands.dev.places import Places, here
 from jsched.datadir import remove_log, remove_tree
 from jsched.errors import FailedPrecondition
+from jsched.isolation.discovery import look
+from jsched.isolation.hierarchy import Hierarchy, group_name
 
 _WHOLE = (
     ".jsched",
@@ -46,9 +48,17 @@ def run(args: argparse.Namespace) -> int:
             if running := jobs.running(places):
                 jobs.end(places, running)
                 print(f"ended {jobs.count(len(running))}")
+            _remove_cgroups(places)
     removed = _remove(places)
     print(f"removed {', '.join(removed)}" if removed else "nothing to remove")
     return 0
+
+
+def _remove_cgroups(places: Places) -> None:
+    """Remove the group of the jobs' cgroups; a server that ends removes it itself, unless jobs run on."""
+    group = look(group_name(places.data))
+    if isinstance(group, Hierarchy):
+        group.remove()
 
 
 def _check_checkout(root: Path) -> None:

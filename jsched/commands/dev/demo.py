@@ -16,7 +16,7 @@ from jsched.errors import FailedPrecondition
 
 # Everything that it says is looked up when it runs, on any Linux with a POSIX shell.
 SCRIPT = """
-echo "I am process $$ of user $(id -un) on $(uname -n), $(uname -s) $(uname -r), with $(nproc) CPUs."
+echo "I am process $$ of user $(id -u) on $(uname -n), $(uname -s) $(uname -r), with $(nproc) CPUs."
 echo "My output goes straight into $(readlink /proc/$$/fd/1)"
 echo
 echo "My whole environment:"
