@@ -17,6 +17,21 @@ PATTERNS = (
     "tests/integration/test_rootfs*.py",
     "tests/security/test_walls*.py",
 )
+# Of these, what each run of all tests takes along: where version 2 differs, and a few of each kind of the rest.
+BRIEF = (
+    "tests/unit/isolation/test_cgroup.py",
+    "tests/unit/isolation/test_delegation.py",
+    "tests/unit/isolation/test_disk_limits.py",
+    "tests/unit/isolation/test_joining.py",
+    "tests/unit/linux/test_cgroups.py",
+    "tests/unit/linux/test_clone.py",
+    "tests/integration/test_limits.py::test_memory",
+    "tests/integration/test_limits.py::test_fork_bomb",
+    "tests/integration/test_limits.py::test_nobody_escapes_a_lost_monitor",
+    "tests/integration/test_isolation.py::test_the_default",
+    "tests/integration/test_isolation.py::test_stop",
+    "tests/integration/test_isolation.py::test_rootfs",
+)
 # The repository is read-only in effect: what Python writes beside it costs time and is lost.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "120"}
 # System calls are about a hundred times slower there.

@@ -136,7 +136,7 @@ def test_usage() -> None:
     assert ended["memory"] == "3.0 MiB at most"
     assert ended["disk"] == "1 MiB read, 5 B written"
     assert ended["processes"] == "4 at most"
-    assert str(ended["oom kills"]).startswith("1 processes")
+    assert str(ended["oom kills"]).startswith("1 killed")
     assert usage_rows(None) == []
 
 
