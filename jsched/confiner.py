@@ -18,6 +18,7 @@ from jsched.isolation.trial import try_walls_apart
 
 _LOG = logging.getLogger(__name__)
 _ROOT = "root"
+_RANGES = "each has a range of ids"
 _TRIAL_SLOT = ids.SLOTS - 1
 # By slot, and user and group inside: whom the job is on the host.
 _IdsOf = Callable[[int, int, int], Ids]
@@ -48,6 +49,7 @@ class Confiner:
         self._private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
         self._lacking = ""
         self._ids: _IdsOf | None = None
+        self._has_ranges = False
         self._filter = ""
         if self._rules.modes != {Mode.NONE}:
             self._prepare()
@@ -65,6 +67,12 @@ class Confiner:
             return Confined(Walls(Mode.NONE, Network.HOST))
         if self._ids is None:
             return self._without_walls(mode)
+        if (asked.user or asked.group) and not self._has_ranges:
+            raise FailedPrecondition(
+                "whom a job runs as can't be chosen on this host: jobs have no range of user ids",
+                obj="user" if asked.user else "group",
+                hint="leave it out; `jsched doctor` says what is missing",
+            )
         uid, gid = _number(asked.user, "user"), _number(asked.group or asked.user, "group")
         build = self._build(mode, network, asked, tree, uid, gid)
         steps = tuple(name for name, _ in plan.describe(build(0)))
@@ -84,6 +92,7 @@ class Confiner:
             failure = try_walls_apart(view.sandbox_of_host(of(_TRIAL_SLOT, ids.USER, ids.USER), self._private))
             if failure is None:
                 self._ids = of
+                self._has_ranges = name == _RANGES
                 _LOG.info("jobs are walled in: %s", name)
                 return
         if failure is not None:
@@ -93,7 +102,7 @@ class Confiner:
         if os.geteuid() != 0:
             return (("all of them run as this user", lambda slot, uid, gid: ids.of_this_user()),)
         return (
-            ("each has a range of ids", lambda slot, uid, gid: ids.in_range(slot, uid=uid, gid=gid)),
+            (_RANGES, lambda slot, uid, gid: ids.in_range(slot, uid=uid, gid=gid)),
             (
                 "each is a user of the host that owns nothing, for want of user namespaces",
                 lambda slot, uid, gid: ids.without_user_namespace(slot),
