@@ -176,7 +176,7 @@ class Supervisor:
         for _ in range(_MOST_TRIES):
             if self._closed:
                 raise Unavailable("the supervisor is closed")
-            link = await self._pool.take()
+            link = await self._pool.take(rested=sandbox is not None)
             if sandbox is not None:
                 request = request._replace(sandbox=sandbox(link.slot), slot=link.slot)
             try:

@@ -39,16 +39,20 @@ class Pool:
         self.slots: set[int | None] = set()
         # Should a job of an earlier server be adopted late, its slot is hardly one of the first here.
         self._last_slot = secrets.randbelow(_TRIAL_SLOT)
-        # The one that was used last is taken first: its memory is warm.
+        # In the order in which they were used.
         self._idle: list[Link] = []
         self._room = asyncio.Semaphore(_MOST_UNBORN)
         self._filling: asyncio.Task[None] | None = None
         self._trimming: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def take(self) -> Link:
-        """Return a monitor for a job, which is there or about to be; raises Unavailable if none can be had."""
-        link = self._idle.pop() if self._idle else await self._fork()
+    async def take(self, *, rested: bool = False) -> Link:
+        """Return a monitor for a job, which is there or about to be; raises Unavailable if none can be had.
+
+        The one that was used last, whose memory is warm; or, `rested`, the one that has had the
+        longest time to make ready for another.
+        """
+        link = self._idle.pop(0 if rested else -1) if self._idle else await self._fork()
         self.fill()
         return link
 
