@@ -142,7 +142,7 @@ class Engine:
     async def get(self, ref: str) -> Job:
         """Return a job as it is now, with what it has used so far if it runs."""
         job = await self._store.resolve(ref)
-        if self._lifecycle.live(job.id) is None:
+        if job.state.ended or self._lifecycle.live(job.id) is None:
             return job
         return replace(job, usage=await asyncio.to_thread(self._resources.usage, job.id))
 

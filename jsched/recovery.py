@@ -52,12 +52,14 @@ def survey(config: Config, resources: Resources, job: JobRecord) -> Finding:
     run = _stored_run(job) or record.read_run(config.runs_dir, job_id)
     if run is None and job.boot_id not in (None, process.boot_id()):
         # Its start may have been acknowledged: the row is on the disk sooner than what came after it.
+        _release_log(config, job_id)
         return HOST_RESTARTED
     if run is None:
         if record.claim_run(config.runs_dir, job_id):
             return _unwatched(config, resources, job_id)
         return survey(config, resources, job)
     if run.boot_id != process.boot_id():
+        _release_log(config, job_id)
         return HOST_RESTARTED
     pidfd = _open_monitor(run)
     if pidfd is not None:
@@ -78,11 +80,15 @@ def lost(config: Config, resources: Resources, job_id: str, run: RunRecord | Non
     # All that is in the cgroup; what was never in one is found by other marks.
     resources.end(job_id)
     killed = orphans.kill_orphans(job_id, run)
-    with contextlib.suppress(OSError):
-        # Its monitor would have done so.
-        file_attributes.release(config.log_path(job_id))
+    _release_log(config, job_id)
     _LOG.warning("job %s: its monitor is gone and left no record; %d processes killed one by one", job_id, killed)
     return LOST
+
+
+def _release_log(config: Config, job_id: str) -> None:
+    """Do what its monitor would have done with the log of a job that has ended."""
+    with contextlib.suppress(OSError):
+        file_attributes.release(config.log_path(job_id))
 
 
 def sweep(config: Config, resources: Resources, live: Iterable[str]) -> None:

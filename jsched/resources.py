@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from jsched.config import Config
-from jsched.errors import FailedPrecondition
+from jsched.errors import FailedPrecondition, InvalidArgument
 from jsched.isolation.cgroup import CgroupUsage
 from jsched.isolation.discovery import discover
 from jsched.isolation.draft import Planned
@@ -19,6 +19,8 @@ from jsched.profile import REPORT, fit
 
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 10.0
+# One read ahead of the kernel's, 128 KiB, passes in an eighth of a second.
+LEAST_RATES = {"read_bps": 1 << 20, "write_bps": 1 << 20, "read_iops": 50, "write_iops": 50}
 
 
 class Resources:
@@ -45,8 +47,9 @@ class Resources:
         `companions` is the number of processes that jsched itself has in the cgroup while the job runs.
         Raises FailedPrecondition naming the controller if a limit that was asked for can't be
         applied and the configuration does not say that this is to be reported, and
-        InvalidArgument for a disk that is none.
+        InvalidArgument for a disk that is none, or a rate that would hold up others.
         """
+        _check_rates(asked)
         planned = self.hierarchy.plan(job_id, asked.over(self.profile), companions=companions)
         if planned.unenforced and not self._report:
             one = planned.unenforced[0]
@@ -104,6 +107,15 @@ class Resources:
                 self.hierarchy.remove()
             except OSError as error:
                 _LOG.warning("the server's cgroup can't be removed: %s", error)
+
+
+def _check_rates(asked: Limits) -> None:
+    """Refuse a rate so low that others wait: a page that one reads is locked for all who want it too."""
+    for disk in asked.disk:
+        for name, rate in disk.rates.items():
+            least = LEAST_RATES[name]
+            if rate < least:
+                raise InvalidArgument(f"{name} is {rate}, less than {least} a second", obj="disk")
 
 
 def _hierarchy(config: Config) -> Hierarchy | NoHierarchy:

@@ -79,9 +79,10 @@ class Disks:
 def _find(device: str) -> Disk:
     try:
         return find_disk(device)
-    except OSError as error:
+    except OSError:
+        # Not why: it is told to people who may not know which files the host has.
         raise InvalidArgument(
-            f"disk {device}: {error.strerror}",
+            f"disk {device}: no disk that can be limited",
             obj="disk",
             hint="give a device such as /dev/sda or 8:0, a path that lies on one, or `all`",
         ) from None

@@ -35,12 +35,25 @@ class InitProcess:
     def wait_until_ready(self) -> None:
         """Wait until a spare init has its walls; raises StepFailed if it has not, and then it is reaped."""
         while not (self._told.ready or self._told.started):
-            self._hear()
+            self.hear()
 
     def wait_until_started(self) -> None:
         """Wait until the command is executed; raises StepFailed if it is not, and then init is reaped."""
         while not self._told.started:
-            self._hear()
+            self.hear()
+
+    @property
+    def started(self) -> bool:
+        """Whether it has told that the command is executed."""
+        return self._told.started
+
+    def hear(self) -> None:
+        """Take in what it tells next, waiting for it; raises StepFailed if a step has failed, and it is reaped then."""
+        if self._read() and self._told.failed_step is None:
+            return
+        self._reap()
+        # Killed without a word: for want of memory, or by somebody.
+        raise StepFailed(self._told.failed_step or "init", self._told.errno or errno.ESRCH)
 
     def take_status(self, init_status: int) -> int:
         """Return the command's wait status, for an init that was reaped with `init_status`.
@@ -59,13 +72,6 @@ class InitProcess:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self._reap()
-
-    def _hear(self) -> None:
-        if self._read() and self._told.failed_step is None:
-            return
-        self._reap()
-        # Killed without a word: for want of memory, or by somebody.
-        raise StepFailed(self._told.failed_step or "init", self._told.errno or errno.ESRCH)
 
     def _read(self) -> bool:
         """Take in what can be read, waiting for it; return whether there was anything."""

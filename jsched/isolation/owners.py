@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from typing import NoReturn
 
 from jsched.isolation.sandbox import IdRange
 from jsched.isolation.site import CLOSED, Site
-from jsched.linux import mount_api, namespaces
+from jsched.linux import mount_api, namespaces, syscalls
 
 
 def map_owners(site: Site, pid: int) -> None:
@@ -48,12 +49,23 @@ def _outside(inside: int, ranges: tuple[IdRange, ...]) -> int:
     raise OSError(errno.EINVAL, f"id {inside} is in none of the ranges")
 
 
+def _sit(monitor: int) -> NoReturn:
+    """Be there, holding nothing, until the monitor ends this process, or ends itself."""
+    try:
+        syscalls.close_range(0, syscalls.LAST_DESCRIPTOR)
+        syscalls.prctl_set_pdeathsig(signal.SIGKILL)
+        while os.getppid() == monitor:
+            signal.pause()
+    finally:
+        os._exit(0)
+
+
 def _user_namespace(uids: IdRange, gids: IdRange) -> int:
     """Return a descriptor of a user namespace with these maps, that nobody is in."""
+    monitor = os.getpid()
     pid = namespaces.fork_into(namespaces.CLONE_NEWUSER)
     if pid == 0:
-        while True:
-            signal.pause()
+        _sit(monitor)
     try:
         namespaces.write_id_maps(pid, (uids,), (gids,))
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import socket
 import struct
 import sys
 import tempfile
@@ -28,7 +29,7 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _IOCTL = {"x86_64": 16, "aarch64": 29}
 
 # seccomp_rule_add(3), seccomp_attr_set(3).
-_EQUAL, _GREATER, _MASKED_EQUAL = 4, 6, 7
+_NOT_EQUAL, _EQUAL, _GREATER, _MASKED_EQUAL = 1, 4, 6, 7
 _BINARY_TREE = 2
 _ALLOW, _REFUSE = "allow", "refuse"
 
@@ -78,9 +79,12 @@ def store_program(directory: Path, program: bytes) -> Path:
     Raises OSError.
     """
     path = directory / f"seccomp-{hashlib.sha256(program).hexdigest()[:16]}.bpf"
-    if not path.exists():
+    # One that a power cut has emptied has the name alone.
+    if not path.is_file() or path.read_bytes() != program:
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".seccomp-", delete=False) as file:
             file.write(program)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(file.name, path)
     return path
 
@@ -101,6 +105,9 @@ def _rules() -> Iterator[_Rule]:
         yield from _socket_rules(family)
     # A number too large for the type is refused as well.
     yield _REFUSE, "socket", ((0, _GREATER, max(profile.SOCKET_FAMILIES)),)
+    # Of other families even a pair that can't be made may load a module.
+    yield _ALLOW, "socketpair", ((0, _EQUAL, socket.AF_UNIX),)
+    yield _REFUSE, "socketpair", ((0, _NOT_EQUAL, socket.AF_UNIX),)
     for persona in profile.PERSONALITIES:
         yield _ALLOW, "personality", ((0, _EQUAL, persona),)
 

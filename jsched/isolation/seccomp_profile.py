@@ -62,7 +62,7 @@ _COMMUNICATION = """
     accept accept4 bind connect futex futex_requeue futex_wait futex_waitv futex_wake getpeername getsockname
     getsockopt listen mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget
     msgrcv msgsnd pipe pipe2 recvfrom recvmmsg recvmsg semctl semget semop semtimedop sendmmsg sendmsg sendto
-    setsockopt shmat shmctl shmdt shmget shutdown socketpair
+    setsockopt shmat shmctl shmdt shmget shutdown
 """
 
 _TIME_AND_SYSTEM = """

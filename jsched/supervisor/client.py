@@ -251,6 +251,7 @@ def _error(request: LaunchRequest, report: Report) -> JschedError:
     blame: dict[str, tuple[type[JschedError], str, str]] = {
         "exec": (StartFailed, f"cannot execute {request.argv[0]!r}", request.argv[0]),
         "workdir": (StartFailed, f"working directory {request.workdir}", request.workdir),
+        "start": (StartFailed, f"start of {request.argv[0]!r}", request.argv[0]),
         "bind": (StartFailed, "a bind can't be made", "binds"),
         "sources": (StartFailed, "what is to be bound, or the root file system", "binds"),
         "log": (FailedPrecondition, f"log file {request.log_path}", request.log_path),

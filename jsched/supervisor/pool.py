@@ -16,6 +16,7 @@ from jsched.supervisor.link import Link
 # After a rush, more than the one spare stay for a while.
 _MOST_IDLE = 64
 _IDLE_SECONDS = 30.0
+_RESTED = 4
 # Whatever a monitor may gather over time ends with it.
 _MOST_JOBS = 1000
 # The launcher's socket has room for so many that it has not read.
@@ -49,10 +50,10 @@ class Pool:
     async def take(self, *, rested: bool = False) -> Link:
         """Return a monitor for a job, which is there or about to be; raises Unavailable if none can be had.
 
-        The one that was used last, whose memory is warm; or, `rested`, the one that has had the
-        longest time to make ready for another.
+        The one that was used last, whose memory is warm; or, `rested`, of the last few the one that
+        has had the longest time to make ready for another.
         """
-        link = self._idle.pop(0 if rested else -1) if self._idle else await self._fork()
+        link = self._idle.pop(-min(len(self._idle), _RESTED) if rested else -1) if self._idle else await self._fork()
         self.fill()
         return link
 

@@ -21,7 +21,7 @@ class Spares:
             return
         try:
             self._spare = Spare(sandbox)
-        except StepFailed:
+        except (StepFailed, OSError):
             # The job that needs it will find out, and say which step it is.
             self._spare = None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 
 from jsched.isolation import init_process, start
 from jsched.isolation.cgroup import Cgroup
@@ -11,7 +13,10 @@ from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
 from jsched.isolation.spare import Spare
 from jsched.supervisor.steps import StepFailed, step
+from jsched.supervisor.stopping import now
 from jsched.supervisor.wire import LaunchRequest
+
+_START_SECONDS = 30.0
 
 
 def execute(
@@ -26,13 +31,25 @@ def execute(
     command = Command(request.argv, request.env, request.workdir)
     try:
         init = _use(spare, command, log, entrances) or start.start(sandbox, command, log, tasks=entrances, cgroup=into)
-        init.wait_until_started()
+        _wait_until_started(init)
     except init_process.StepFailed as failure:
         raise StepFailed(failure.step, failure.number) from failure
     finally:
         for fd in (*entrances, *(() if into is None else (into,))):
             os.close(fd)
     return init
+
+
+def _wait_until_started(init: InitProcess) -> None:
+    """Wait for the command; a file system that does not answer must not hold the monitor for ever."""
+    poller = select.poll()
+    poller.register(init, select.POLLIN)
+    deadline = now() + _START_SECONDS
+    while not init.started:
+        if not poller.poll(max(0.0, deadline - now()) * 1000):
+            init.kill()
+            raise StepFailed("start", errno.ETIMEDOUT)
+        init.hear()
 
 
 def _use(spare: Spare | None, command: Command, log: int, entrances: list[int]) -> InitProcess | None:

@@ -75,6 +75,9 @@ class Watch:
             self._failure = (failure.step, failure.number)
         except Exception as defect:  # noqa: BLE001 the tree must not be left alone
             ending.complain(self._request.job_id, defect)
+        if self._spare is not None and self._init is None:
+            # The start has failed before it was used.
+            self._spare.close()
         self._sweep()
         self._clear_cgroup()
         logfile.finish(self._log)

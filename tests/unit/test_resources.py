@@ -77,14 +77,24 @@ def test_default_is_not_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture
 def test_reported(tmp_path: Path) -> None:
     """Where the configuration wants it, it is a report: each limit once, asked or not."""
     resources = without(tmp_path, Profile(Limits(pids=50), unenforceable=REPORT))
-    planned = resources.plan("job", Limits(pids=5, disk=(DiskLimit("all", read_bps=5),)))
+    planned = resources.plan("job", Limits(pids=5, disk=(DiskLimit("all", read_bps=5 << 20),)))
     assert [one.limit for one in planned.unenforced] == ["pids", "read_bps"]
 
 
 def test_no_disk(resources: Resources) -> None:
     """A disk that is none is the caller's mistake, not the machine's."""
     with pytest.raises(InvalidArgument, match="/nowhere"):
-        resources.plan("job", Limits(disk=(DiskLimit("/nowhere", read_bps=5),)))
+        resources.plan("job", Limits(disk=(DiskLimit("/nowhere", read_bps=5 << 20),)))
+
+
+@pytest.mark.parametrize(
+    ("rate", "least"), [("read_bps", 1 << 20), ("write_bps", 1 << 20), ("read_iops", 50), ("write_iops", 50)]
+)
+def test_rates_that_hold_up_others(resources: Resources, rate: str, least: int) -> None:
+    """A rate at which one read keeps everybody who wants the same page waiting is refused."""
+    with pytest.raises(InvalidArgument, match=f"{rate} is {least - 1}, less than {least} a second"):
+        resources.plan("job", Limits(disk=(DiskLimit("all", **{rate: least - 1}),)))
+    resources.plan("job", Limits(disk=(DiskLimit("all", **{rate: least}),)))
 
 
 def test_usage_and_end(resources: Resources) -> None:

@@ -15,7 +15,7 @@ from jsched.isolation import seccomp_profile as profile
 
 HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 # Calls that have rules about their arguments, or are hidden because they can't have any.
-JUDGED = {"clone", "clone3", "personality", "socket", "unshare"}
+JUDGED = {"socketpair", "clone", "clone3", "personality", "socket", "unshare"}
 # What is left of other systems and of Linux before 2.6: no program misses it.
 FORGOTTEN = {
     *("_sysctl", "afs_syscall", "create_module", "epoll_ctl_old", "epoll_wait_old", "get_kernel_syms", "getpmsg"),

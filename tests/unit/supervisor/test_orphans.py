@@ -54,7 +54,7 @@ def test_strangers_are_left_alone() -> None:
     try:
         start = process.start_time(early.pid)
         # Nor is the process that has the command's number now.
-        run = RunRecord("mine", process.boot_id(), 2**22 + 1, start + 1, 0, strangers[0].pid, start - 1)
+        run = RunRecord("mine", process.boot_id(), 2**22 + 1, start + 1, 0, strangers[0].pid, start + 1000)
         assert kill_orphans("mine", run) == 0
         assert all(stranger.poll() is None for stranger in [*strangers, early])
         assert kill_orphans("mine", run._replace(monitor_start=start)) == 1
