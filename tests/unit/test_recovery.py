@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from jsched.state import JobState
 from jsched.store import JobRecord
 from jsched.supervisor import record
 from jsched.supervisor.record import ExitRecord, RunRecord
+from tests.helpers.wait import wait_until
 
 OTHER_BOOT = "11111111-1111-4111-8111-111111111111"
 
@@ -167,6 +169,9 @@ def test_orphans_are_killed(config: Config) -> None:
     """What carries the id of a job whose monitor is gone is killed, if it is not older than the monitor."""
     job = row()
     with subprocess.Popen(["sleep", "1000"], env={"JSCHED_JOB_ID": job.job.id}) as orphan:
+        seen = f"JSCHED_JOB_ID={job.job.id}".encode()
+        # Popen returns in the middle of exec, and the environment is among the last things to be there.
+        wait_until(functools.partial(process.processes_with_environment, seen), 20, "its environment")
         start = process.start_time(orphan.pid)
         assert recovery.lost(config, NOTHING, job.job.id, run_of(job, 2**22 + 1, start + 1)) == LOST
         assert orphan.poll() is None
@@ -179,6 +184,9 @@ def test_a_clock_that_was_set_back(config: Config, monkeypatch: pytest.MonkeyPat
     job = row()
     monkeypatch.setattr(time, "time_ns", lambda: 0)
     with subprocess.Popen(["sleep", "1000"], env={"JSCHED_JOB_ID": job.job.id}) as orphan:
+        seen = f"JSCHED_JOB_ID={job.job.id}".encode()
+        # Popen returns in the middle of exec, and the environment is among the last things to be there.
+        wait_until(functools.partial(process.processes_with_environment, seen), 20, "its environment")
         record.write_run(config.runs_dir, run_of(job, 2**22 + 1, process.start_time(orphan.pid)))
         assert survey(config, job) == LOST
         assert orphan.wait(20) == -signal.SIGKILL
