@@ -112,7 +112,7 @@ def test_a_bind_has_absolute_paths(path: str, end: str) -> None:
 @pytest.mark.parametrize("target", ["/", "//", "/.", "/./", "//.//"])
 def test_nothing_is_bound_on_the_root_directory(target: str) -> None:
     """The root directory is no target, however it is written."""
-    with pytest.raises(InvalidArgument, match="^a bind's target is the root directory$"):
+    with pytest.raises(InvalidArgument, match=r"^a bind's target is the root directory$"):
         Bind("/a", target)
 
 

@@ -94,7 +94,7 @@ def test_a_root_file_system(make: Make, tmp_path: Path) -> None:
 
 def test_a_root_file_system_that_is_not_there(make: Make) -> None:
     """Without a tree there is no sandbox around one."""
-    with pytest.raises(FailedPrecondition, match="^there is no root file system$"):
+    with pytest.raises(FailedPrecondition, match=r"^there is no root file system$"):
         make().plan(Confinement(rootfs="alpine"))
 
 
@@ -119,7 +119,7 @@ def test_denied_by_default(make: Make, asked: Confinement, obj: str, what: str, 
 
 def test_rootfs_that_is_not_allowed(make: Make, tmp_path: Path) -> None:
     """A job that names a root file system asks for the mode, and is refused where it is not allowed."""
-    with pytest.raises(PermissionDenied, match="^isolation rootfs is not allowed on this server "):
+    with pytest.raises(PermissionDenied, match=r"^isolation rootfs is not allowed on this server "):
         make(modes=frozenset({Mode.HOST})).plan(Confinement(rootfs="alpine"), tmp_path)
 
 
@@ -319,7 +319,7 @@ def test_a_filter_that_can_not_be_made(make: Make, monkeypatch: pytest.MonkeyPat
         raise fail
 
     monkeypatch.setattr(confiner.seccomp, "store_program", store)
-    with pytest.raises(FailedPrecondition, match="No space left|no pyseccomp"):
+    with pytest.raises(FailedPrecondition, match=r"No space left|no pyseccomp"):
         make(trials=()).plan(NOTHING_ASKED)
 
 
