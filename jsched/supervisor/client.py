@@ -136,13 +136,14 @@ class Supervisor:
         link = self._busy.pop(job_id, None)
         if link is not None:
             self._pool.give_back(link)
-        self._pool.slots.discard(self._adopted.pop(job_id, None))
+        slot = self._adopted.pop(job_id, None)
+        if slot is not None:
+            self._pool.slots.give_back(slot)
 
     def adopt(self, job_id: str, slot: int | None) -> None:
         """Keep the id range of a job that an earlier server has started until release()."""
-        if slot is not None:
+        if slot is not None and self._pool.slots.keep(slot):
             self._adopted[job_id] = slot
-            self._pool.slots.add(slot)
 
     def note_stop(self, job_id: str, grace: float) -> None:
         """Write down that the job is to end, with `grace` seconds; its monitor learns of it by signal_stop(). Blocks.

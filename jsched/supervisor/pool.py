@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import socket
 from collections.abc import Awaitable, Callable
 
-from jsched.errors import Unavailable
-from jsched.isolation.ids import SLOTS
+from jsched.errors import ResourceExhausted, Unavailable
 from jsched.supervisor.launcher_link import LauncherLink
 from jsched.supervisor.link import Link
+from jsched.supervisor.slots import Slots
 
 # After a rush, more than the one spare stay for a while.
 _MOST_IDLE = 64
@@ -20,8 +19,6 @@ _IDLE_SECONDS = 30.0
 _MOST_JOBS = 1000
 # The launcher's socket has room for so many that it has not read.
 _MOST_UNBORN = 64
-# The last is that of trials.
-_TRIAL_SLOT = SLOTS - 1
 
 
 class Pool:
@@ -29,16 +26,14 @@ class Pool:
 
     `launcher` returns the launcher that forks new ones, and raises Unavailable if there is
     none; `began` is called when a monitor has said that it is there. `slots` are those of the id
-    ranges that are in use.
+    ranges, one for each monitor.
     """
 
     def __init__(self, launcher: Callable[[], Awaitable[LauncherLink]], began: Callable[[], None]) -> None:
         self._launcher = launcher
         self._began = began
         self._links: set[Link] = set()
-        self.slots: set[int | None] = set()
-        # Should a job of an earlier server be adopted late, its slot is hardly one of the first here.
-        self._last_slot = secrets.randbelow(_TRIAL_SLOT)
+        self.slots = Slots()
         # The one that was used last is taken first: its memory is warm.
         self._idle: list[Link] = []
         self._room = asyncio.Semaphore(_MOST_UNBORN)
@@ -47,7 +42,10 @@ class Pool:
         self._closed = False
 
     async def take(self) -> Link:
-        """Return a monitor for a job, which is there or about to be; raises Unavailable if none can be had."""
+        """Return a monitor for a job, which is there or about to be; raises Unavailable if none can be had.
+
+        Raises ResourceExhausted if there is no id range left for its jobs.
+        """
         link = self._idle.pop() if self._idle else await self._fork()
         self.fill()
         return link
@@ -78,35 +76,29 @@ class Pool:
 
     async def _add_spare(self) -> None:
         try:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(Unavailable, ResourceExhausted):
                 self.give_back(await self._fork())
         finally:
             self._filling = None
 
     async def _fork(self) -> Link:
         await self._room.acquire()
-        link = Link(self._free_slot(), self._on_begin, self._on_end)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._room.release)
+            slot = self.slots.take()
+            undo.callback(self.slots.give_back, slot)
+            link = Link(slot, self._on_begin, self._on_end)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            undo.callback(ours.close)
+            with theirs:
                 ours.setblocking(False)
                 launcher = await self._launcher()
                 await link.open(ours)
                 self._links.add(link)
-                self.slots.add(link.slot)
-            except BaseException:
-                self._room.release()
-                ours.close()
-                raise
-            launcher.fork(theirs)
+                # From here on, its end undoes it.
+                undo.pop_all()
+                launcher.fork(theirs)
         return link
-
-    def _free_slot(self) -> int:
-        """Return the next slot that nobody has: the one that was given back last is the last to be used again."""
-        while True:
-            self._last_slot = (self._last_slot + 1) % _TRIAL_SLOT
-            if self._last_slot not in self.slots:
-                return self._last_slot
 
     def _on_begin(self, link: Link) -> None:
         self._room.release()
@@ -116,7 +108,7 @@ class Pool:
         if link not in self._links:
             return
         self._links.discard(link)
-        self.slots.discard(link.slot)
+        self.slots.give_back(link.slot)
         if not link.began:
             self._room.release()
         with contextlib.suppress(ValueError):
