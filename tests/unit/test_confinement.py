@@ -104,7 +104,7 @@ def test_what_can_not_be_asked(fields: dict[str, Any], obj: str, message: str) -
 def test_a_bind_has_absolute_paths(path: str, end: str) -> None:
     """A path that is relative, climbs, or that no file can have is refused at either end of a bind."""
     with pytest.raises(InvalidArgument) as caught:
-        Bind(**{"source": "/a", "target": "/a", end: path})
+        Bind(path if end == "source" else "/a", path if end == "target" else "/a")
     assert caught.value.message == f"bind {end} {path!r} is not an absolute path without '..'"
     assert caught.value.obj == "binds"
 

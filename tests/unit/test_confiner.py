@@ -45,6 +45,10 @@ def allowed(directory: Path, *, writable: bool = True) -> tuple[AllowedBind, ...
     return (AllowedBind(directory, writable),)
 
 
+def account_of(what: str, name: str) -> Confinement:
+    return Confinement(user=name) if what == "user" else Confinement(group=name)
+
+
 @needs_root
 def test_walls_of_this_machine(tmp_path: Path) -> None:
     """The walls are really tried, and a job that asks for nothing has them, with no network and ids of its own."""
@@ -162,7 +166,7 @@ def test_users_and_groups(make: Make) -> None:
 def test_accounts_that_mean_nothing_inside(make: Make, account: str, what: str) -> None:
     """A name, or a number outside of the range, can't be had though it is listed."""
     with pytest.raises(FailedPrecondition) as caught:
-        make(**{f"{what}s": frozenset({account})}).plan(Confinement(**{what: account}))
+        make(**{f"{what}s": frozenset({account})}).plan(account_of(what, account))
     assert caught.value.message == f"{what} {account!r} is neither root nor a number below 65536"
     assert (caught.value.obj, caught.value.hint) == (what, "names mean nothing behind the walls")
 
@@ -183,7 +187,7 @@ def test_a_user_that_can_not_be_had(make: Make, make_with: dict[str, Any], whom:
     """Where jobs are one certain user, one that asks to be another is refused, and not started as somebody else."""
     confined = make(**make_with, users=frozenset({"root"}), groups=frozenset({"root"}))
     with pytest.raises(FailedPrecondition) as caught:
-        confined.plan(Confinement(**{what: "root"}))
+        confined.plan(account_of(what, "root"))
     assert caught.value.message == f"{what} root is not possible on this host"
     assert (caught.value.obj, caught.value.hint) == (what, f"of its jobs, {whom}")
     assert confined.plan(NOTHING_ASKED).sandbox is not None
@@ -318,7 +322,7 @@ def test_a_filter_that_can_not_be_made(make: Make, monkeypatch: pytest.MonkeyPat
     def store(*_: Any) -> Path:
         raise fail
 
-    monkeypatch.setattr(confiner.seccomp, "store_program", store)
+    monkeypatch.setattr("jsched.isolation.seccomp.store_program", store)
     with pytest.raises(FailedPrecondition, match=r"No space left|no pyseccomp"):
         make(trials=()).plan(NOTHING_ASKED)
 

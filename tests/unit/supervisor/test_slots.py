@@ -6,7 +6,6 @@ import pytest
 
 from jsched.errors import ResourceExhausted
 from jsched.isolation import ids
-from jsched.supervisor import slots as slots_module
 from jsched.supervisor.slots import TRIAL_SLOT, Slots
 from tests.unit.supervisor.conftest import Bench
 
@@ -69,7 +68,7 @@ def test_a_slot_that_nobody_has_is_not_given_back() -> None:
 
 def test_the_first_slot_is_not_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that starts begins somewhere, and goes on in a circle."""
-    monkeypatch.setattr(slots_module.secrets, "randbelow", lambda count: count - 1)
+    monkeypatch.setattr("secrets.randbelow", lambda count: count - 1)
     slots = Slots(3)
     assert [slots.take() for _ in range(3)] == [1, 2, 0]
 
