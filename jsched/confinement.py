@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,10 +45,15 @@ class Bind:
 
     def __post_init__(self) -> None:
         for name, path in (("source", self.source), ("target", self.target)):
-            if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
+            if not path.startswith("/") or "\0" in path or ".." in path.split("/") or not _is_utf8(path):
                 raise InvalidArgument(f"bind {name} {path!r} is not an absolute path without '..'", obj="binds")
-        if self.target.strip("/") == "":
+        if self.place == "/":
             raise InvalidArgument("a bind's target is the root directory", obj="binds")
+
+    @property
+    def place(self) -> str:
+        """The target as there is but one way to write it."""
+        return "/" + posixpath.normpath(self.target).lstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class Confinement:
             raise InvalidArgument("isolation rootfs needs the name of a root file system", obj="rootfs")
         if len(self.binds) > _MOST_BINDS:
             raise InvalidArgument(f"{len(self.binds)} binds are more than {_MOST_BINDS}", obj="binds")
+        if len({bind.place for bind in self.binds}) < len(self.binds):
+            raise InvalidArgument("two binds have the same target", obj="binds")
         for name in ("user", "group"):
             value = getattr(self, name)
             if value is not None and not _ACCOUNT.fullmatch(value):
@@ -134,3 +142,11 @@ def walls_from_json(fields: list[Any]) -> Walls:
     """Return what walls_to_json() was given."""
     mode, network, rootfs, steps = fields
     return Walls(Mode(mode), Network(network), rootfs, tuple(steps))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

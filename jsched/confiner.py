@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jsched.config import Config
@@ -18,7 +19,7 @@ from jsched.isolation.trial import try_walls_apart
 
 _LOG = logging.getLogger(__name__)
 _ROOT = "root"
-_RANGES = "each has a range of ids"
+
 _TRIAL_SLOT = ids.SLOTS - 1
 # By slot, and user and group inside: whom the job is on the host.
 _IdsOf = Callable[[int, int, int], Ids]
@@ -49,32 +50,30 @@ class Confiner:
         self._private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
         self._lacking = ""
         self._ids: _IdsOf | None = None
-        self._has_ranges = False
+        self._whom = ""
         self._filter = ""
+        self._host_views: dict[str, Sandbox] = {}
         if self._rules.modes != {Mode.NONE}:
             self._prepare()
 
     def plan(self, asked: Confinement, tree: Path | None = None, digest: str = "") -> Confined:
         """Return the walls for what is asked; `tree` is the root file system that it names.
 
-        Raises PermissionDenied for what the configuration does not allow, FailedPrecondition if
-        this machine can't build walls and they are required.
+        Raises PermissionDenied for what the configuration does not allow, InvalidArgument for what
+        the walls that the job gets don't have, FailedPrecondition if this machine can't build walls and
+        they are required, or can't have the user, group or bind.
         """
         mode = asked.mode or (Mode.ROOTFS if asked.rootfs else self._rules.default)
         network = asked.network or (Network.HOST if mode is Mode.NONE else self._rules.network)
         self._check(mode, network, asked)
         if mode is Mode.NONE:
+            # What can't be asked of it can't be had where it is the default, either.
+            replace(asked, mode=mode)
             return Confined(Walls(Mode.NONE, Network.HOST))
+        binds = tuple(self._allowed_bind(bind) for bind in asked.binds)
         if self._ids is None:
             return self._without_walls(mode)
-        if (asked.user or asked.group) and not self._has_ranges:
-            raise FailedPrecondition(
-                "whom a job runs as can't be chosen on this host: jobs have no range of user ids",
-                obj="user" if asked.user else "group",
-                hint="leave it out; `jsched doctor` says what is missing",
-            )
-        uid, gid = _number(asked.user, "user"), _number(asked.group or asked.user, "group")
-        build = self._build(mode, network, asked, tree, uid, gid)
+        build = self._build(mode, network, binds, tree, self._ids_of(asked, self._ids))
         steps = tuple(name for name, _ in plan.describe(build(0)))
         return Confined(Walls(mode, network, digest, steps), build, home="/tmp", workdir="/tmp")  # noqa: S108
 
@@ -89,10 +88,14 @@ class Confiner:
             return
         failure = None
         for name, of in self._choices():
-            failure = try_walls_apart(view.sandbox_of_host(of(_TRIAL_SLOT, ids.USER, ids.USER), self._private))
+            try:
+                walls = view.sandbox_of_host(of(_TRIAL_SLOT, ids.USER, ids.USER), self._private)
+            except ValueError as error:
+                self._lack(str(error))
+                return
+            failure = try_walls_apart(walls)
             if failure is None:
-                self._ids = of
-                self._has_ranges = name == _RANGES
+                self._ids, self._whom = of, name
                 _LOG.info("jobs are walled in: %s", name)
                 return
         if failure is not None:
@@ -102,7 +105,7 @@ class Confiner:
         if os.geteuid() != 0:
             return (("all of them run as this user", lambda slot, uid, gid: ids.of_this_user()),)
         return (
-            (_RANGES, lambda slot, uid, gid: ids.in_range(slot, uid=uid, gid=gid)),
+            ("each has a range of ids", lambda slot, uid, gid: ids.in_range(slot, uid=uid, gid=gid)),
             (
                 "each is a user of the host that owns nothing, for want of user namespaces",
                 lambda slot, uid, gid: ids.without_user_namespace(slot),
@@ -122,16 +125,40 @@ class Confiner:
         for name, value, allowed in (("user", asked.user, rules.users), ("group", asked.group, rules.groups)):
             if value is not None and value not in allowed:
                 raise _not_allowed(f"{name} {value}", name, f"{name}s")
-        for bind in asked.binds:
-            self._check_bind(bind)
 
-    def _check_bind(self, bind: Bind) -> None:
+    def _allowed_bind(self, bind: Bind) -> sandbox.Bind:
+        """Return what is mounted: the place that was judged, however its links are changed afterwards."""
         # What it really is: a link in a directory that jobs may write to leads wherever they like.
         real = Path(os.path.realpath(bind.source))
-        for allowed in self._rules.binds:
-            if real.is_relative_to(os.path.realpath(allowed.directory)) and (allowed.writable or not bind.writable):
-                return
-        raise _not_allowed(f"bind {bind.source}", "binds", "binds")
+        over = [one for one in self._rules.binds if real.is_relative_to(os.path.realpath(one.directory))]
+        # The one that lies deepest counts: a directory may be read-only in one that is not.
+        deepest = max(over, key=lambda one: len(Path(os.path.realpath(one.directory)).parts), default=None)
+        if deepest is None or (bind.writable and not deepest.writable):
+            raise _not_allowed(f"bind {bind.source}", "binds", "binds")
+        for own in map(os.path.realpath, self._private):
+            if real.is_relative_to(own) or Path(own).is_relative_to(real):
+                raise PermissionDenied(
+                    f"bind {bind.source} would show the server's own files",
+                    obj="binds",
+                    hint="it lies in a directory of the server's, or has one in it: bind another directory",
+                )
+        if not os.path.lexists(real):
+            raise FailedPrecondition(f"bind {bind.source}: {os.strerror(errno.ENOENT)}", obj="binds")
+        return sandbox.Bind(str(real), bind.place, bind.writable)
+
+    def _ids_of(self, asked: Confinement, of: _IdsOf) -> Callable[[int], Ids]:
+        """Return whom the job is, by slot; raises FailedPrecondition if that is not who it asks to be."""
+        uid, gid = _number(asked.user, "user"), _number(asked.group or asked.user, "group")
+        first = of(0, uid, gid)
+        for what, wanted, number, got in (
+            ("user", asked.user, uid, first.uid),
+            ("group", asked.group, gid, first.gid),
+        ):
+            if wanted is not None and number != got:
+                raise FailedPrecondition(
+                    f"{what} {wanted} is not possible on this host", obj=what, hint=f"of its jobs, {self._whom}"
+                )
+        return lambda slot: of(slot, uid, gid)
 
     def _without_walls(self, mode: Mode) -> Confined:
         if self._rules.required or mode is Mode.ROOTFS:
@@ -143,26 +170,36 @@ class Confiner:
         return Confined(Walls(Mode.NONE, Network.HOST))
 
     def _build(
-        self, mode: Mode, network: Network, asked: Confinement, tree: Path | None, uid: int, gid: int
+        self,
+        mode: Mode,
+        network: Network,
+        binds: tuple[sandbox.Bind, ...],
+        tree: Path | None,
+        ids_of: Callable[[int], Ids],
     ) -> Callable[[int], Sandbox]:
-        of = self._ids
-        if of is None:
-            raise FailedPrecondition("no walls can be built", obj="isolation")
         net = sandbox.HOST if network is Network.HOST else sandbox.NONE
-        first = of(0, uid, gid)
+        first = ids_of(0)
         if mode is Mode.ROOTFS:
             if tree is None:
                 raise FailedPrecondition("there is no root file system", obj="rootfs")
             base = view.sandbox_of_tree(first, tree, network=net, seccomp=self._filter)
         else:
-            base = view.sandbox_of_host(first, self._private, network=net, seccomp=self._filter)
-        binds = tuple(sandbox.Bind(os.path.realpath(one.source), one.target, one.writable) for one in asked.binds)
+            base = self._of_host(net)._replace(**first._asdict())
         base = base._replace(
             scratch_size=self._rules.scratch,
             binds=(*base.binds, *sorted(binds, key=lambda one: one.target)),
-            capabilities=view.ROOT_CAPABILITIES if uid == 0 and first.uid_map else 0,
+            capabilities=view.ROOT_CAPABILITIES if first.uid == 0 and first.uid_map else 0,
         )
-        return lambda slot: base._replace(**of(slot, uid, gid)._asdict())
+        return lambda slot: base._replace(**ids_of(slot)._asdict())
+
+    def _of_host(self, network: str) -> Sandbox:
+        """Return the walls of the host mode; worked out once, but for what jobs need to find names."""
+        known = self._host_views.get(network)
+        if known is None:
+            whose = ids.in_range(_TRIAL_SLOT)
+            known = view.sandbox_of_host(whose, self._private, network=network, seccomp=self._filter)
+            self._host_views[network] = known
+        return known if network == sandbox.NONE else known._replace(binds=view.resolver_binds(network))
 
 
 def _number(account: str | None, what: str) -> int:

@@ -87,7 +87,7 @@ def parse_isolation(table: Mapping[str, Any]) -> IsolationConfig:
 
 def _allowed_bind(text: str) -> AllowedBind:
     directory = text.removesuffix(_READ_ONLY)
-    if not directory.startswith("/") or ".." in directory.split("/"):
+    if not directory.startswith("/") or "\0" in directory or ".." in directory.split("/"):
         raise InvalidArgument(f"binds has {text!r}, not an absolute path, with or without {_READ_ONLY}", obj="binds")
     return AllowedBind(Path(directory), writable=not text.endswith(_READ_ONLY))
 

@@ -222,6 +222,7 @@ class Lifecycle:
                 grace=spec.grace,
                 cgroup=planned.cgroup,
                 sandbox=confined.sandbox,
+                owner=job.owner,
             )
         except StartFailed as error:
             await self._note_failed_start(live, error)

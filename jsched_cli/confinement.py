@@ -70,7 +70,7 @@ def walls_json(walls: Walls | None) -> dict[str, Any] | None:
 
 def _bind(text: str) -> Bind:
     source, colon, rest = text.partition(":")
-    target, _, access = rest.partition(":")
-    if not colon or not source or not target or access not in ("", *_ACCESS):
+    target, second, access = rest.partition(":")
+    if not colon or not source or not target or (second and access not in _ACCESS):
         raise UsageError(f"--bind: {text!r} is not SRC:DST, SRC:DST:ro or SRC:DST:rw")
     return Bind(source, target, _ACCESS.get(access, False))

@@ -116,8 +116,8 @@ def _usage(message: pb.Usage) -> Usage:
 
 def _confinement(message: pb.Confinement) -> Confinement:
     return Confinement(
-        mode=_MODES.get(message.isolation),
-        network=_NETWORKS.get(message.network),
+        mode=_MODES[message.isolation] if message.isolation else None,
+        network=_NETWORKS[message.network] if message.network else None,
         rootfs=message.rootfs or None,
         binds=tuple(Bind(one.source, one.target, one.writable) for one in message.binds),
         user=message.user or None,

@@ -94,6 +94,7 @@ class Supervisor:
         grace: float,
         cgroup: CgroupPlan | None = None,
         sandbox: Callable[[int], Sandbox] | None = None,
+        owner: str = "",
     ) -> RunRecord:
         """Start a job and return when its command was executed; `env` is its whole environment, paths are absolute.
 
@@ -102,7 +103,8 @@ class Supervisor:
         nothing was started, nor will be. If the monitor was killed when the command may have
         been executed already, the run record is returned: how the job ended, nobody knows then.
         A launch that is cancelled may still take place. The job's monitor is held until release(),
-        and so is the id range whose slot `sandbox` is asked with.
+        and so is the id range whose slot `sandbox` is asked with; no job of another `owner` gets it
+        next.
         """
         request = LaunchRequest(
             job_id=job_id,
@@ -118,7 +120,7 @@ class Supervisor:
             grace=grace,
             cgroup=cgroup,
         )
-        link, report = await self._send(request, sandbox)
+        link, report = await self._send(request, sandbox, owner)
         if report is None:
             run = await asyncio.to_thread(record.read_run, self._runs_dir, job_id)
             if run is None:
@@ -136,13 +138,14 @@ class Supervisor:
         link = self._busy.pop(job_id, None)
         if link is not None:
             self._pool.give_back(link)
-        self._pool.slots.discard(self._adopted.pop(job_id, None))
+        slot = self._adopted.pop(job_id, None)
+        if slot is not None:
+            self._pool.slots.give_back(slot)
 
     def adopt(self, job_id: str, slot: int | None) -> None:
         """Keep the id range of a job that an earlier server has started until release()."""
-        if slot is not None:
+        if slot is not None and self._pool.slots.keep(slot):
             self._adopted[job_id] = slot
-            self._pool.slots.add(slot)
 
     def note_stop(self, job_id: str, grace: float) -> None:
         """Write down that the job is to end, with `grace` seconds; its monitor learns of it by signal_stop(). Blocks.
@@ -170,13 +173,13 @@ class Supervisor:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
 
     async def _send(
-        self, request: LaunchRequest, sandbox: Callable[[int], Sandbox] | None
+        self, request: LaunchRequest, sandbox: Callable[[int], Sandbox] | None, owner: str
     ) -> tuple[Link, Report | None]:
         """Send a launch to a monitor that is there, and return what it reports: None if it was killed."""
         for _ in range(_MOST_TRIES):
             if self._closed:
                 raise Unavailable("the supervisor is closed")
-            link = await self._pool.take(rested=sandbox is not None)
+            link = await self._pool.take(None if sandbox is None else owner)
             if sandbox is not None:
                 request = request._replace(sandbox=sandbox(link.slot), slot=link.slot)
             try:

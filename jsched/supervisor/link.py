@@ -15,11 +15,13 @@ class Link(asyncio.Protocol):
 
     `on_begin` is called when it says that it is there, `on_end` when it is gone, or was let go.
     `began` tells the first of these, `jobs` how many jobs it was sent, `used_at` when it was
-    sent the last one, by the loop's clock. `slot` is that of the id range which its jobs have.
+    sent the last one, by the loop's clock. `slot` is that of the id range which its jobs have, all of
+    them of `owner`.
     """
 
     def __init__(self, slot: int, on_begin: Callable[[Link], None], on_end: Callable[[Link], None]) -> None:
         self.slot = slot
+        self.owner: str | None = None
         self._on_begin = on_begin
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import socket
 from collections.abc import Awaitable, Callable
 
-from jsched.errors import Unavailable
-from jsched.isolation.ids import SLOTS
+from jsched.errors import ResourceExhausted, Unavailable
 from jsched.supervisor.launcher_link import LauncherLink
 from jsched.supervisor.link import Link
+from jsched.supervisor.slots import Slots
 
 # After a rush, more than the one spare stay for a while.
 _MOST_IDLE = 64
@@ -21,8 +20,6 @@ _RESTED = 4
 _MOST_JOBS = 1000
 # The launcher's socket has room for so many that it has not read.
 _MOST_UNBORN = 64
-# The last is that of trials.
-_TRIAL_SLOT = SLOTS - 1
 
 
 class Pool:
@@ -30,16 +27,14 @@ class Pool:
 
     `launcher` returns the launcher that forks new ones, and raises Unavailable if there is
     none; `began` is called when a monitor has said that it is there. `slots` are those of the id
-    ranges that are in use.
+    ranges, one for each monitor.
     """
 
     def __init__(self, launcher: Callable[[], Awaitable[LauncherLink]], began: Callable[[], None]) -> None:
         self._launcher = launcher
         self._began = began
         self._links: set[Link] = set()
-        self.slots: set[int | None] = set()
-        # Should a job of an earlier server be adopted late, its slot is hardly one of the first here.
-        self._last_slot = secrets.randbelow(_TRIAL_SLOT)
+        self.slots = Slots()
         # In the order in which they were used.
         self._idle: list[Link] = []
         self._room = asyncio.Semaphore(_MOST_UNBORN)
@@ -47,15 +42,33 @@ class Pool:
         self._trimming: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def take(self, *, rested: bool = False) -> Link:
+    async def take(self, owner: str | None = None) -> Link:
         """Return a monitor for a job, which is there or about to be; raises Unavailable if none can be had.
 
-        The one that was used last, whose memory is warm; or, `rested`, of the last few the one that
-        has had the longest time to make ready for another.
+        Without an owner it is the one that was used last, whose memory is warm. For a job behind
+        walls it is one that has had this owner's before, and of these the one that has had time to
+        make ready for another; where there is none it is given another slot: nobody's job may have
+        an id that somebody else's has had a moment ago. Raises ResourceExhausted if there is none left.
         """
-        link = self._idle.pop(-min(len(self._idle), _RESTED) if rested else -1) if self._idle else await self._fork()
+        link = self._choose(owner) if self._idle else await self._fork()
+        if owner is not None:
+            self._own(link, owner)
         self.fill()
         return link
+
+    def _choose(self, owner: str | None) -> Link:
+        known = [link for link in self._idle if owner is not None and link.owner == owner]
+        among = known or self._idle
+        link = among[-1 if owner is None else -min(len(among), _RESTED)]
+        self._idle.remove(link)
+        return link
+
+    def _own(self, link: Link, owner: str) -> None:
+        if link.owner not in (None, owner):
+            slot = self.slots.take()
+            self.slots.give_back(link.slot)
+            link.slot = slot
+        link.owner = owner
 
     def give_back(self, link: Link) -> None:
         """Take a monitor back whose job is over, or let it go if enough of them wait."""
@@ -83,35 +96,29 @@ class Pool:
 
     async def _add_spare(self) -> None:
         try:
-            with contextlib.suppress(Unavailable):
+            with contextlib.suppress(Unavailable, ResourceExhausted):
                 self.give_back(await self._fork())
         finally:
             self._filling = None
 
     async def _fork(self) -> Link:
         await self._room.acquire()
-        link = Link(self._free_slot(), self._on_begin, self._on_end)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._room.release)
+            slot = self.slots.take()
+            undo.callback(self.slots.give_back, slot)
+            link = Link(slot, self._on_begin, self._on_end)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            undo.callback(ours.close)
+            with theirs:
                 ours.setblocking(False)
                 launcher = await self._launcher()
                 await link.open(ours)
                 self._links.add(link)
-                self.slots.add(link.slot)
-            except BaseException:
-                self._room.release()
-                ours.close()
-                raise
-            launcher.fork(theirs)
+                # From here on, its end undoes it.
+                undo.pop_all()
+                launcher.fork(theirs)
         return link
-
-    def _free_slot(self) -> int:
-        """Return the next slot that nobody has: the one that was given back last is the last to be used again."""
-        while True:
-            self._last_slot = (self._last_slot + 1) % _TRIAL_SLOT
-            if self._last_slot not in self.slots:
-                return self._last_slot
 
     def _on_begin(self, link: Link) -> None:
         self._room.release()
@@ -121,7 +128,7 @@ class Pool:
         if link not in self._links:
             return
         self._links.discard(link)
-        self.slots.discard(link.slot)
+        self.slots.give_back(link.slot)
         if not link.began:
             self._room.release()
         with contextlib.suppress(ValueError):

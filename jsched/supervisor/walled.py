@@ -26,8 +26,13 @@ def execute(
 
     Init is in the cgroup, if there is one. It is the spare, if there is one that still lives.
     """
-    entrances = [] if cgroup is None else step("cgroup", cgroup.entrances)
-    into = None if cgroup is None else step("cgroup", cgroup.into_fd)
+    try:
+        entrances = [] if cgroup is None else step("cgroup", cgroup.entrances)
+        into = None if cgroup is None else step("cgroup", cgroup.into_fd)
+    except StepFailed:
+        if spare is not None:
+            spare.close()
+        raise
     command = Command(request.argv, request.env, request.workdir)
     try:
         init = _use(spare, command, log, entrances) or start.start(sandbox, command, log, tasks=entrances, cgroup=into)

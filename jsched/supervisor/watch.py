@@ -75,9 +75,7 @@ class Watch:
             self._failure = (failure.step, failure.number)
         except Exception as defect:  # noqa: BLE001 the tree must not be left alone
             ending.complain(self._request.job_id, defect)
-        if self._spare is not None and self._init is None:
-            # The start has failed before it was used.
-            self._spare.close()
+        self._end_spare()
         self._sweep()
         self._clear_cgroup()
         logfile.finish(self._log)
@@ -104,7 +102,8 @@ class Watch:
             step("cgroup", cgroup.make)
             self._cgroup = cgroup
         if self._request.sandbox is not None:
-            self._init = walled.execute(self._request, self._request.sandbox, log, self._cgroup, self._spare)
+            spare, self._spare = self._spare, None
+            self._init = walled.execute(self._request, self._request.sandbox, log, self._cgroup, spare)
             self._main = self._init.pid
             return
         with contextlib.ExitStack() as stack:
@@ -164,6 +163,11 @@ class Watch:
         if self._cgroup is not None:
             self._cgroup.kill()
         kill_tree()
+
+    def _end_spare(self) -> None:
+        """End the init that was ready, if the launch has failed before it was its turn."""
+        if self._spare is not None:
+            self._spare.close()
 
     def _sweep(self) -> None:
         """Kill and reap all that is left; what may not be signalled is waited for."""

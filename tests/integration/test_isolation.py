@@ -267,3 +267,15 @@ def test_rootfs(walled: Server, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         client.start(JobSpec(["true"], confinement=inside))
     assert_nothing_left(walled)
+
+
+def test_no_id_of_one_owner_is_anothers_next(walled: Server) -> None:
+    """Jobs of one user run under ids that jobs of another have not had, though they share monitors."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    ids: dict[str, set[str]] = {"admin": set(), "user": set()}
+    clients = {name: walled.client(name) for name in ids}
+    for _ in range(4):
+        for name, client in clients.items():
+            ids[name].add(shell(client, "cat /proc/self/uid_map").split()[1])
+    assert ids["admin"].isdisjoint(ids["user"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jsched.linux import mounts
-from jsched.linux.file_attributes import clear_append_only, is_append_only, is_unsupported, set_append_only
+from jsched.linux.file_attributes import clear_append_only, is_append_only, is_unsupported, release, set_append_only
 from tests.helpers.privileges import needs_capability
 
 _CAP_LINUX_IMMUTABLE = 9
@@ -128,3 +128,38 @@ def test_without_the_capability_it_is_a_lack_of_permission(file: tuple[int, Path
         timeout=60,
     )
     assert done.stdout == f"{errno.EPERM} False\n"
+
+
+def test_release_by_name(file: tuple[int, Path]) -> None:
+    """A file that is known by its name alone can be removed afterwards, and releasing it twice is nothing."""
+    fd, path = file
+    set_append_only(fd)
+    release(path)
+    release(str(path))
+    assert not is_append_only(fd)
+    os.truncate(path, 0)
+
+
+def test_release_follows_no_link(file: tuple[int, Path]) -> None:
+    """A link in the place of a file is not followed to another, which keeps its attribute."""
+    fd, path = file
+    set_append_only(fd)
+    link = path.with_name(f"{path.name}-link")
+    link.symlink_to(path)
+    try:
+        with pytest.raises(OSError, match="symbolic links") as caught:
+            release(link)
+        assert caught.value.errno == errno.ELOOP
+    finally:
+        link.unlink()
+    assert is_append_only(fd)
+
+
+def test_release_of_what_has_no_attributes(tmp_path: Path) -> None:
+    """A FIFO that nobody writes to neither blocks nor fails; what is not there does."""
+    os.mkfifo(tmp_path / "fifo")
+    before = os.listdir("/proc/self/fd")
+    release(tmp_path / "fifo")
+    with pytest.raises(FileNotFoundError):
+        release(tmp_path / "missing")
+    assert os.listdir("/proc/self/fd") == before

@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jsched.isolation.cgroup import CgroupPlan
+from jsched.isolation.sandbox import Sandbox
 from jsched.linux import process
 from jsched.supervisor import record
 from jsched.supervisor.client import Supervisor
@@ -62,11 +64,14 @@ class Bench:
         workdir: str = "/",
         timeout: float | None = None,  # noqa: ASYNC109 the job's
         grace: float = 10.0,
+        cgroup: CgroupPlan | None = None,
+        sandbox: Callable[[int], Sandbox] | None = None,
     ) -> RunRecord:
         """Start a job; without an id it gets a new one."""
         job_id = job_id or str(uuid.uuid4())
         env = {**(ENV if env is None else env), "JSCHED_JOB_ID": job_id}
-        return await self.supervisor.launch(job_id, argv, env, workdir, str(self.log(job_id)), timeout, grace)
+        log = str(self.log(job_id))
+        return await self.supervisor.launch(job_id, argv, env, workdir, log, timeout, grace, cgroup, sandbox)
 
     async def ended(self, run: RunRecord) -> ExitRecord:
         """Return the exit record once it is there; the monitor may have another job then."""

@@ -1,0 +1,209 @@
+"""An init that a monitor keeps ready: the next job gets it if it fits, and nothing is left of it in any case."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jsched.errors import FailedPrecondition, JschedError
+from jsched.isolation import ids
+from jsched.isolation.cgroup import CgroupPlan
+from jsched.isolation.sandbox import ROOTFS, Bind, Sandbox
+from jsched.linux import process
+from jsched.supervisor.record import RunRecord
+from jsched.supervisor.spares import Spares
+from jsched.supervisor.wire import LaunchRequest
+from tests.helpers.wait import wait_until
+from tests.helpers.walled import make_sandbox, needs_root
+from tests.unit.supervisor.conftest import Bench, alive
+
+pytestmark = needs_root
+
+
+def walls(slot: int) -> Sandbox:
+    """The walls of most jobs."""
+    return make_sandbox(**ids.in_range(slot)._asdict())
+
+
+def other_walls(slot: int) -> Sandbox:
+    """Walls that no spare of the first kind fits."""
+    return walls(slot)._replace(scratch_size=32 << 20)
+
+
+async def spare_of(run: RunRecord) -> int:
+    """Return the pid of the spare that the monitor of an ended job has, once it waits for a command."""
+    (pid,) = await asyncio.to_thread(wait_until, lambda: process.children(run.monitor_pid), 20.0, "a spare")
+    return pid
+
+
+async def first_job(bench: Bench) -> tuple[RunRecord, int]:
+    """Run a job behind walls to its end; return it and its monitor's spare."""
+    run = await bench.launch("true", sandbox=walls)
+    assert (await bench.ended(run)).exit_code == 0
+    return run, await spare_of(run)
+
+
+async def one_spare_and_no_more(run: RunRecord) -> None:
+    """Wait until the job's monitor has the descriptors that belong to one spare, and none of another."""
+    wanted = {"mountinfo": 1, "pipe": 1}
+    await asyncio.to_thread(wait_until, lambda: _descriptors(run) == wanted, 20.0, "descriptors of one spare alone")
+
+
+def _descriptors(run: RunRecord) -> dict[str, int]:
+    directory = f"/proc/{run.monitor_pid}/fd"
+    targets = []
+    for fd in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):
+            if int(fd) > 2:
+                targets.append(os.readlink(f"{directory}/{fd}"))
+    return {kind: sum(kind in target for target in targets) for kind in ("mountinfo", "pipe")}
+
+
+def test_the_next_job_gets_the_spare(bench: Bench) -> None:
+    """A job with the walls of the one before is started by the init that is ready, and alone behind them."""
+
+    async def uses_it() -> bool:
+        first, spare = await first_job(bench)
+        second = await bench.launch("sh", "-c", "set -- /proc/[0-9]*; echo $# inside; sleep 1000", sandbox=walls)
+        assert second.monitor_pid == first.monitor_pid
+        used = process.children(first.monitor_pid) == [spare]
+        assert not used or second.pid in process.children(spare)
+        await bench.said(second, "2 inside\n")
+        await bench.stop(second, 0)
+        assert (await bench.ended(second)).signal == signal.SIGKILL
+        assert not bench.left(second)
+        return used
+
+    async def test() -> None:
+        # A spare does not fit any more when somebody on this host mounts something.
+        for _ in range(10):
+            if await uses_it():
+                return
+        pytest.fail("no job gets the spare")
+
+    bench.run(test())
+
+
+def test_a_spare_that_dies(bench: Bench) -> None:
+    """A spare that is killed while it waits costs the next job nothing: it gets an init of its own."""
+
+    async def test() -> None:
+        first, spare = await first_job(bench)
+        start = process.start_time(spare)
+        os.kill(spare, signal.SIGKILL)
+        await asyncio.to_thread(wait_until, lambda: not alive(spare, start), 20.0, "the end of the spare")
+        second = await bench.launch("sh", "-c", "echo started; exit 5", sandbox=walls)
+        assert second.monitor_pid == first.monitor_pid
+        assert (await bench.ended(second)).exit_code == 5
+        assert bench.log(second.job_id).read_text() == "started\n"
+        assert await spare_of(second) != spare
+        await one_spare_and_no_more(second)
+
+    bench.run(test())
+
+
+def test_a_spare_that_does_not_fit(bench: Bench) -> None:
+    """A job with other walls gets those, one without walls has none, and the spare is ended."""
+
+    async def test() -> None:
+        first, spare = await first_job(bench)
+        start = process.start_time(spare)
+        second = await bench.launch("df", "-B1", "--output=size", "/tmp", sandbox=other_walls)
+        assert second.monitor_pid == first.monitor_pid
+        assert (await bench.ended(second)).exit_code == 0
+        assert str(32 << 20) in bench.log(second.job_id).read_text()
+        assert not alive(spare, start)
+        before = await spare_of(second)
+        third = await bench.launch("readlink", "/proc/self/ns/pid")
+        assert third.monitor_pid == first.monitor_pid
+        assert (await bench.ended(third)).exit_code == 0
+        assert bench.log(third.job_id).read_text().strip() == os.readlink("/proc/self/ns/pid")
+        assert before not in process.children(first.monitor_pid)
+
+    bench.run(test())
+
+
+def test_a_launch_that_fails_before_it_is_the_spares_turn(bench: Bench) -> None:
+    """The spare of a launch that fails early is ended and leaves no descriptor, and the next job runs."""
+
+    async def test() -> None:
+        first, spare = await first_job(bench)
+        start = process.start_time(spare)
+        for _ in range(3):
+            with pytest.raises(FailedPrecondition, match=r"log file .*File exists"):
+                await bench.launch("true", job_id=first.job_id, sandbox=walls)
+            await spare_of(first)
+        assert not alive(spare, start)
+        await one_spare_and_no_more(first)
+        second = await bench.launch("true", sandbox=walls)
+        assert second.monitor_pid == first.monitor_pid
+        assert (await bench.ended(second)).exit_code == 0
+
+    bench.run(test())
+
+
+def test_a_command_that_can_not_be_executed(bench: Bench) -> None:
+    """What fails in a spare fails like anywhere else, with its step and errno, and leaves nothing."""
+
+    async def test() -> None:
+        first, _ = await first_job(bench)
+        job_id = str(uuid.uuid4())
+        with pytest.raises(JschedError, match="cannot execute 'no-such-command': No such file or directory"):
+            await bench.launch("no-such-command", job_id=job_id, sandbox=walls)
+        await spare_of(first)
+        await one_spare_and_no_more(first)
+        assert not process.processes_with_environment(f"JSCHED_JOB_ID={job_id}".encode())
+
+    bench.run(test())
+
+
+def test_the_spare_ends_with_the_server(bench: Bench) -> None:
+    """A monitor without a server ends, and what it kept ready with it."""
+
+    async def test() -> None:
+        async with bench.opened():
+            _, spare = await first_job(bench)
+            start = process.start_time(spare)
+        await asyncio.to_thread(wait_until, lambda: not alive(spare, start), 20.0, "the end of the spare")
+
+    asyncio.run(test())
+
+
+def request(**fields: Any) -> LaunchRequest:
+    """Return a request whose walls are those of most jobs, with other values for some fields."""
+    given: dict[str, Any] = {"cgroup": None, "sandbox": walls(0), **fields}
+    return LaunchRequest("id", ("true",), {}, "/", "/l", None, "/r", "/e", "/s", None, 1.0, **given)
+
+
+V2 = CgroupPlan(2, "/sys/fs/cgroup", ())
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        request(sandbox=None),
+        request(sandbox=walls(0)._replace(mode=ROOTFS, rootfs="/usr")),
+        request(sandbox=walls(0)._replace(binds=(Bind("/usr", "/mnt"),))),
+        request(cgroup=V2),
+    ],
+    ids=["no walls", "root file system", "binds", "cgroup v2"],
+)
+def test_no_spare_that_is_in_the_way(last: LaunchRequest) -> None:
+    """What a spare would keep busy, or can't be moved into its cgroup, is not prepared."""
+    spares = Spares()
+    spares.prepare(last)
+    assert spares.take(request()) is None
+
+
+def test_walls_that_can_not_be_built(tmp_path: Path) -> None:
+    """A spare that fails is none: the next job finds out what is wrong."""
+    spares = Spares()
+    spares.prepare(request(sandbox=walls(0)._replace(seccomp=str(tmp_path / "missing"))))
+    assert spares.take(request()) is None
