@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jsched.config import Config
-from jsched.confinement import Bind, Confinement, Mode, Network, Walls
+from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
 from jsched.errors import FailedPrecondition, JschedError, PermissionDenied
 from jsched.isolation import ids, plan, sandbox, seccomp, view
 from jsched.isolation.ids import Ids
@@ -19,6 +19,8 @@ from jsched.isolation.trial import try_walls_apart
 
 _LOG = logging.getLogger(__name__)
 _ROOT = "root"
+_USER_NAMESPACE = "user-namespace"
+_MAY_PASS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ETIMEDOUT})
 
 _TRIAL_SLOT = ids.SLOTS - 1
 # By slot, and user and group inside: whom the job is on the host.
@@ -72,9 +74,11 @@ class Confiner:
             return Confined(Walls(Mode.NONE, Network.HOST))
         binds = tuple(self._allowed_bind(bind) for bind in asked.binds)
         if self._ids is None:
-            return self._without_walls(mode)
+            return self._without_walls(mode, asked)
         build = self._build(mode, network, binds, tree, self._ids_of(asked, self._ids))
-        steps = tuple(name for name, _ in plan.describe(build(0)))
+        walls = build(0)
+        own_users = (_USER_NAMESPACE,) if walls.has_user_namespace else ()
+        steps = own_users + tuple(name for name, _ in plan.describe(walls))
         return Confined(Walls(mode, network, digest, steps), build, home="/tmp", workdir="/tmp")  # noqa: S108
 
     def _prepare(self) -> None:
@@ -94,6 +98,8 @@ class Confiner:
                 self._lack(str(error))
                 return
             failure = try_walls_apart(walls)
+            if failure is not None and failure[1] in _MAY_PASS:
+                failure = try_walls_apart(walls)
             if failure is None:
                 self._ids, self._whom = of, name
                 _LOG.info("jobs are walled in: %s", name)
@@ -160,8 +166,9 @@ class Confiner:
                 )
         return lambda slot: of(slot, uid, gid)
 
-    def _without_walls(self, mode: Mode) -> Confined:
-        if self._rules.required or mode is Mode.ROOTFS:
+    def _without_walls(self, mode: Mode, asked: Confinement) -> Confined:
+        # Who has asked for a wall does not go without it, whatever the configuration says of the rest.
+        if self._rules.required or asked != NOTHING_ASKED:
             raise FailedPrecondition(
                 f"isolation {mode.value} is not possible on this host: {self._lacking}",
                 obj="isolation",
