@@ -306,9 +306,12 @@ def test_a_machine_that_can_build_none(make: Make) -> None:
 
 
 def test_walls_that_are_not_required(make: Make, tmp_path: Path) -> None:
-    """A job is started with none, and its walls say so; what is not allowed is refused still, and so is a rootfs."""
+    """A job that asks for none is started without, and its walls say so; who asks for one is refused."""
     confined = make(trials=LACKING, required=False)
     assert confined.plan(NOTHING_ASKED).walls == Walls(Mode.NONE, Network.HOST)
+    for asked in (Confinement(mode=Mode.HOST), Confinement(network=Network.NONE)):
+        with pytest.raises(FailedPrecondition, match="is not possible on this host"):
+            confined.plan(asked)
     with pytest.raises(PermissionDenied):
         confined.plan(Confinement(network=Network.HOST))
     with pytest.raises(FailedPrecondition, match=r"^isolation rootfs is not possible on this host: mounts: "):
