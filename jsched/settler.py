@@ -14,7 +14,7 @@ from jsched.resources import Resources
 from jsched.state import advance
 from jsched.store import Store
 from jsched.supervisor import record
-from jsched.supervisor.record import RunRecord
+from jsched.supervisor.record import ExitRecord, RunRecord
 from jsched.tasks import Tasks, insist
 
 _LOG = logging.getLogger(__name__)
@@ -71,27 +71,27 @@ class Settler:
         if live is None or live.settling:
             return
         live.settling = True
+        # While the start of a short job is still being written down.
+        exit_record = await self._exit_record(job_id)
         if not live.started.done():
             await asyncio.wait((live.started,))
         run = live.run
         if live.started.exception() is not None or run is None:
             return
-        while True:
+        while exit_record is None:
             # Asked before the record is looked for: a monitor writes first and ends then.
             gone = live.monitor_gone
-            exit_record = await insist(
-                job_id, lambda: asyncio.to_thread(record.read_exit, self._config.exits_dir, job_id)
-            )
-            if exit_record is not None:
-                await self.end(live, from_record(exit_record))
+            exit_record = await self._exit_record(job_id)
+            if exit_record is None and gone:
+                await self.end(live, await insist(job_id, lambda: self._lose(job_id, run)))
                 return
-            if gone:
-                ending = await insist(job_id, lambda: self._lose(job_id, run))
-                await self.end(live, ending)
-                return
-            if not live.monitor_gone:
+            if exit_record is None and not live.monitor_gone:
                 live.settling = False
                 return
+        await self.end(live, from_record(exit_record))
+
+    async def _exit_record(self, job_id: str) -> ExitRecord | None:
+        return await insist(job_id, lambda: asyncio.to_thread(record.read_exit, self._config.exits_dir, job_id))
 
     async def _lose(self, job_id: str, run: RunRecord) -> Ending:
         return await asyncio.to_thread(recovery.lost, self._config, self._resources, job_id, run)
