@@ -136,7 +136,8 @@ def test_the_probe_sees_what_it_is_given() -> None:
     assert report["descriptors"][str(reader)].startswith("pipe:")
     assert report["environment"]["MARK"] == "here"
     assert report["limits"]["RLIMIT_NOFILE"][1] == 77
-    assert report["signals"]["ignored"] == [10]
+    # glibc's own two are left ignored in what make starts.
+    assert set(report["signals"]["ignored"]) - {32, 33} == {10}
 
 
 @needs_bubblewrap
