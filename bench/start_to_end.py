@@ -22,12 +22,12 @@ _WARM_UP = 50
 
 
 # Nothing but the way of a job through server, monitor and log.
-_BARE_JOBS = WITHOUT_WALLS + "[limits]\nenabled = false\n"
+BARE_JOBS = WITHOUT_WALLS + "[limits]\nenabled = false\n"
 
 
 def measure(bench: Bench) -> list[Figure]:
     return [
-        _measure(bench, "no walls, no limits", _BARE_JOBS, Target(6, of_ratio=True)),
+        _measure(bench, "no walls, no limits", BARE_JOBS, Target(6, of_ratio=True)),
         _measure(bench, "in a cgroup", WITHOUT_WALLS, None),
         _measure(bench, "all walls and limits", "", None),
     ]
