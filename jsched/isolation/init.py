@@ -40,7 +40,6 @@ FORWARDED = frozenset(
 # What monitors and Python ignore.
 _SPAWNER = Spawner((signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ))
 _STDIO = (0, 1, 2)
-_NOT_IT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -99,24 +98,7 @@ def _start(site: Site) -> int:
     asked = site.known_command()
     argv = [os.fsencode(argument) for argument in asked.argv]
     env = [os.fsencode(f"{name}={value}") for name, value in asked.env.items()]
-    missing: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for path in _candidates(asked.argv[0], asked.env.get("PATH", _DEFAULT_PATH)):
-        try:
-            return _SPAWNER.spawn(os.fsencode(path), argv, env, _STDIO)
-        except OSError as error:
-            if error.errno not in _NOT_IT:
-                raise
-            if error.errno != errno.ENOENT or not isinstance(missing, PermissionError):
-                missing = error
-    raise missing
-
-
-def _candidates(name: str, path: str) -> list[str]:
-    """Return where the command may be, in the manner of execvp(3)."""
-    if "/" in name:
-        return [name]
-    found = [f"{directory or '.'}/{name}" for directory in path.split(":")]
-    return [one for one in found if os.path.lexists(one)]
+    return _SPAWNER.spawn_command(argv, env, os.fsencode(asked.env.get("PATH", _DEFAULT_PATH)), _STDIO)
 
 
 def _wait(command: int) -> int:

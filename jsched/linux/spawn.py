@@ -8,15 +8,17 @@ them. So the set is filled here by hand.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _SETSIGDEF = 0x04
 _SETSIGMASK = 0x08
 _SETSID = 0x80
 # glibc keeps signals 32 and 33 for itself, nptl(7).
 _OF_THE_C_LIBRARY = (32, 33)
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 # Larger than sigset_t, posix_spawnattr_t and posix_spawn_file_actions_t of any C library here.
 _SIGSET_SIZE = 128
 _OPAQUE_SIZE = 1024
@@ -62,6 +64,23 @@ class Spawner:
         flags = _SETSID | _SETSIGDEF | _SETSIGMASK
         _check("posix_spawnattr_setflags", _setflags(self._attributes, flags))
 
+    def spawn_command(
+        self, argv: Sequence[bytes], env: Sequence[bytes], search_path: bytes, stdio: tuple[int, int, int]
+    ) -> int:
+        """Execute argv[0], looked for as execvp(3) does: in each directory of `search_path`, unless it has a slash.
+
+        Returns and raises what spawn() does, for the one that says most.
+        """
+        failure = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        for path in _places(argv[0], search_path):
+            try:
+                return self.spawn(path, argv, env, stdio)
+            except OSError as error:
+                # What is there and can't be executed says more than what is not there at all.
+                if failure.errno in _NOT_THERE:
+                    failure = error
+        raise failure
+
     def spawn(self, path: bytes, argv: Sequence[bytes], env: Sequence[bytes], stdio: tuple[int, int, int]) -> int:
         """Execute a file and return its process id; `stdio` become descriptors 0, 1 and 2, `env` is b"NAME=value".
 
@@ -83,6 +102,17 @@ class Spawner:
         finally:
             _libc.posix_spawn_file_actions_destroy(actions)
         return pid.value
+
+
+def _places(name: bytes, search_path: bytes) -> Iterator[bytes]:
+    if b"/" in name:
+        yield name
+        return
+    for directory in search_path.split(b":"):
+        path = os.path.join(directory, name)
+        # A look costs less than a process that finds nothing to execute.
+        if os.path.lexists(path):
+            yield path
 
 
 def _signal_set(numbers: Iterable[int]) -> ctypes.Array[ctypes.c_char]:

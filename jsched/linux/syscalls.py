@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 LAST_DESCRIPTOR = 0xFFFFFFFF
 
@@ -56,10 +56,6 @@ _sigfillset = _libc.sigfillset
 _sigfillset.argtypes = (ctypes.c_char_p,)
 _sigfillset.restype = ctypes.c_int
 
-_sigemptyset = _libc.sigemptyset
-_sigemptyset.argtypes = (ctypes.c_char_p,)
-_sigemptyset.restype = ctypes.c_int
-
 _sigprocmask = _libc.sigprocmask
 _sigprocmask.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)
 _sigprocmask.restype = ctypes.c_int
@@ -98,12 +94,10 @@ def rt_sigaction_default(sig: int) -> None:
 
 def block_all_signals() -> None:
     """Block every signal that can be blocked, sigprocmask(2)."""
-    _set_signal_mask(_sigfillset)
-
-
-def unblock_all_signals() -> None:
-    """Block no signal any more, sigprocmask(2)."""
-    _set_signal_mask(_sigemptyset)
+    # signal.pthread_sigmask() makes enums of the old mask's members, 0.3 ms for a full one.
+    mask = ctypes.create_string_buffer(_SIGSET_SIZE)
+    _check("sigfillset", _sigfillset(mask))
+    _check("sigprocmask", _sigprocmask(_SIG_SETMASK, mask, None))
 
 
 def signalfd(signals: Iterable[int]) -> int:
@@ -124,13 +118,6 @@ def read_signalfd(fd: int) -> list[int]:
     except BlockingIOError:
         return []
     return [number for (number,) in _SIGNALFD_SIGINFO.iter_unpack(data)]
-
-
-def _set_signal_mask(fill: Callable[[ctypes.Array[ctypes.c_char]], int]) -> None:
-    # signal.pthread_sigmask() makes enums of the old mask's members, 0.3 ms for a full one: too much for each job.
-    mask = ctypes.create_string_buffer(_SIGSET_SIZE)
-    _check("sigset", fill(mask))
-    _check("sigprocmask", _sigprocmask(_SIG_SETMASK, mask, None))
 
 
 def _check(call: str, result: int) -> int:

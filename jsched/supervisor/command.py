@@ -8,10 +8,8 @@ What outlives me: the command.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-from collections.abc import Iterator
 
 from jsched.linux.spawn import Spawner
 from jsched.supervisor.steps import step
@@ -40,26 +38,6 @@ def execute(request: LaunchRequest, null: int, log: int) -> int:
 
 
 def _execute(request: LaunchRequest, stdio: tuple[int, int, int]) -> int:
-    """Try each place where the command may be, as execvp(3) does."""
     argv = [argument.encode() for argument in request.argv]
     env = [f"{name}={value}".encode() for name, value in request.env.items()]
-    failure = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for path in _places(argv[0], request.env.get("PATH", os.defpath).encode()):
-        try:
-            return _SPAWNER.spawn(path, argv, env, stdio)
-        except OSError as error:
-            # What is there and can't be executed says more than what is not there at all.
-            if failure.errno in (errno.ENOENT, errno.ENOTDIR):
-                failure = error
-    raise failure
-
-
-def _places(name: bytes, search_path: bytes) -> Iterator[bytes]:
-    if b"/" in name:
-        yield name
-        return
-    for directory in search_path.split(b":"):
-        path = os.path.join(directory, name)
-        # A look costs less than a process that finds nothing to execute.
-        if os.path.lexists(path):
-            yield path
+    return _SPAWNER.spawn_command(argv, env, request.env.get("PATH", os.defpath).encode(), stdio)

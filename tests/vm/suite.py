@@ -24,7 +24,6 @@ BRIEF = (
     "tests/unit/isolation/test_disk_limits.py",
     "tests/unit/isolation/test_joining.py",
     "tests/unit/linux/test_cgroups.py",
-    "tests/unit/linux/test_clone.py",
     "tests/integration/test_limits.py::test_memory",
     "tests/integration/test_limits.py::test_fork_bomb",
     "tests/integration/test_limits.py::test_nobody_escapes_a_lost_monitor",
