@@ -56,6 +56,26 @@ def test_monitor_comes_back(hierarchy: Hierarchy) -> None:
     assert plan.homes[0].directory.rpartition("/")[2] not in told
 
 
+def test_monitor_gets_out_elsewhere(hierarchy: Hierarchy) -> None:
+    """Where the place outside is gone and can't be made again, the monitor goes to another outside of the job's."""
+    job_id = str(uuid.uuid4())
+    plan = hierarchy.plan(job_id, NO_LIMITS).cgroup
+    assert plan is not None
+    homes = tuple(home._replace(outside=f"{home.outside}/gone/{uuid.uuid4()}") for home in plan.homes)
+    code = (
+        "import json, sys\nfrom jsched.isolation.cgroup import from_plan, plan_from_json\n"
+        "cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))\ncgroup.make()\n"
+        "with cgroup.entered(): print(open('/proc/self/cgroup').read())\n"
+        "print('and then', cgroup.is_caught, open('/proc/self/cgroup').read())\ncgroup.remove()"
+    )
+    command = [sys.executable, "-S", "-c", code, json.dumps(plan._replace(homes=homes))]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    inside, _, outside = told.partition("and then ")
+    assert job_id in inside
+    assert job_id not in outside
+    assert outside.startswith("False")
+
+
 def test_gone_afterwards(start: Start, hierarchy: Hierarchy) -> None:
     """A cgroup whose command has ended is empty and can be removed, and then there is nothing of it."""
     cgroup, monitor = start(NO_LIMITS, "true")
