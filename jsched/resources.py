@@ -33,13 +33,16 @@ class Resources:
         self.hierarchy = hierarchy or _hierarchy(config)
         self._report = config.limits.unenforceable == REPORT
         self.profile, changes = fit(config.limits.default, os.cpu_count() or 1, _machine_memory())
-        for change in changes:
+        for change in changes if config.limits.enabled else ():
             _LOG.info("default limits: %s", change)
         # Nobody has asked for these, so a job is not refused for the want of them, but told.
         self._lacking = self.hierarchy.plan("", self.profile).unenforced
         for one in self._lacking:
             self.profile = self.profile.without(one.limit)
-            _LOG.warning("default limits: %s can't be applied: %s: %s", one.limit, one.controller, one.reason)
+            if config.limits.enabled:
+                _LOG.warning("default limits: %s can't be applied: %s: %s", one.limit, one.controller, one.reason)
+        if not config.limits.enabled:
+            _LOG.info("limits are disabled by the configuration: jobs get none")
 
     def plan(self, job_id: str, asked: Limits, *, companions: int = 0) -> Planned:
         """Return how a job's cgroup is to be made, which limits that applies, and which it should and does not.
