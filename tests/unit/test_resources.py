@@ -148,7 +148,7 @@ def test_two_servers(tmp_path: Path) -> None:
 def test_disabled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A server that is to have no cgroups makes none, says so in one line, and of each job why it has no limits."""
     with caplog.at_level(logging.INFO):
-        resources = Resources(configured(tmp_path, Profile(Limits(pids=5, memory=2**20, cpus=1), enabled=False)))
+        resources = Resources(configured(tmp_path, Profile(Limits(pids=5, memory=64 << 20, cpus=1), enabled=False)))
     assert [(line.levelname, line.message) for line in caplog.records] == [
         ("INFO", "limits are disabled by the configuration: jobs get none")
     ]
