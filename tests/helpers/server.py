@@ -192,17 +192,19 @@ class Server:
         self._stop_jobs()
         try:
             wait_until(lambda: not self.processes(), patience, "the end of the launcher and of all jobs")
-            self._remove_group()
         except AssertionError:
             left = self.processes()
             problems += [f"left behind: {_describe(pid)}" for pid, _ in left]
             _kill(left)
+        self._remove_group()
         assert not problems, "\n".join(problems)
 
     def _remove_group(self) -> None:
         """Remove the group of the jobs' cgroups, which a server that was killed leaves for the next one."""
         group = look(group_name(self.data_dir))
         if isinstance(group, Hierarchy):
+            # Of a job whose monitor was killed too.
+            group.sweep(())
             group.remove()
 
     def _stop_jobs(self) -> None:
