@@ -27,7 +27,8 @@ from jsched.archive.refusal import Budget, Limits, Refused
 from jsched.archive.stream import Section, Stream
 from jsched.archive.tree import Tree
 from jsched.archive.unpack import make_mount_points, unpack
-from jsched.linux.jail import CLONE_NEWUSER, syncfs, unshare
+from jsched.linux.namespaces import CLONE_NEWUSER, unshare
+from jsched.linux.syscalls import syncfs
 
 MAX_ANSWER = 64 * 1024
 _STDIN, _STDOUT = 0, 1
