@@ -29,6 +29,7 @@ from jsched.linux.namespaces import (
     CLONE_NEWUTS,
     unshare,
 )
+from jsched.linux.seccomp import load_filter
 from jsched.linux.syscalls import LAST_DESCRIPTOR, close_range, prctl_set_pdeathsig
 
 # Where close_range() begins: what stands below is all that the prisoner has.
@@ -88,11 +89,11 @@ def map_ids(pid: int) -> None:
     _write(f"/proc/{pid}/gid_map", f"0 0 {_IDS}")
 
 
-def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limits, *, own: bool) -> int:
+def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limits, *, own: bool, program: bytes) -> int:
     """Put up the walls around this process, and return the descriptor of the directory it may write to.
 
-    `identity` is the directory's device and inode. Raises OSError naming the call if a wall
-    that was promised can't be put up.
+    `identity` is the directory's device and inode, `program` the filter of system calls, or empty.
+    Raises OSError naming the call if a wall that was promised can't be put up.
     """
     memory = _memory_in_use() + limits.memory
     if walls.apart or own:
@@ -109,6 +110,8 @@ def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limit
     os.umask(0)
     prctl_set_pdeathsig(signal.SIGKILL)
     _check_keeper()
+    if program:
+        load_filter(program)
     return ROOT
 
 

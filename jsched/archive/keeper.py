@@ -38,19 +38,23 @@ _READY = b"r"
 
 
 class Order(NamedTuple):
-    """What to unpack: the archive's length, the directory's path, device and inode, and whether files get owners."""
+    """What to unpack: the archive's length, the directory's path, device and inode, and whether files get owners.
+
+    `program` is the filter of the prisoner's system calls; empty, there is none.
+    """
 
     size: int
     directory: str
     identity: tuple[int, int]
     limits: Limits
     own: bool
+    program: bytes
 
 
 def main(text: str, archive: int) -> NoReturn:
     """Unpack as the order says, print the answer as a line of JSON, and end."""
-    size, directory, identity, limits, own = json.loads(text)
-    order = Order(size, directory, (identity[0], identity[1]), Limits(*limits), own)
+    size, directory, identity, limits, own, program = json.loads(text)
+    order = Order(size, directory, (identity[0], identity[1]), Limits(*limits), own, bytes.fromhex(program))
     walls = jail.confine_children(own=own)
     result_read, result_write = os.pipe()
     lifeline_read, lifeline_write = os.pipe()
@@ -121,7 +125,7 @@ def _be_the_prisoner(order: Order, walls: jail.Walls, archive: int, result: int,
 
 def _serve(order: Order, walls: jail.Walls) -> dict[str, Any]:
     try:
-        root = jail.enter(order.directory, order.identity, walls, order.limits, own=order.own)
+        root = jail.enter(order.directory, order.identity, walls, order.limits, own=order.own, program=order.program)
     except OSError as error:
         return {"broken": f"the walls can't be put up: {error}"}
     try:
