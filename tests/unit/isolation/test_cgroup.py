@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan, plan_from_json
+from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import NO_LIMITS, Limits
 from tests.helpers.cgroups import ROOT, Monitor, cgroups_of
@@ -266,6 +267,28 @@ def test_weights(start: Start) -> None:
         assert cgroup.fs.read(f"{home}/cpu.shares") == "2048\n"
     else:
         assert cgroup.fs.read(f"{cgroup.directories[0]}/cpu.weight") == "200\n"
+
+
+def test_swap(start: Start) -> None:
+    """What swap is given comes on top of the memory, as the kernel of either version counts it."""
+    cgroup, _ = start(Limits(memory=32 * MIB, swap=16 * MIB), "cat")
+    if cgroup.plan.version == 1:
+        home = next(home.directory for home in cgroup.plan.homes if home.controller == "memory")
+        assert cgroup.fs.read(f"{home}/memory.memsw.limit_in_bytes") == f"{48 * MIB}\n"
+    else:
+        assert cgroup.fs.read(f"{cgroup.directories[0]}/memory.swap.max") == f"{16 * MIB}\n"
+
+
+def test_kill_without_the_kernels_own(start: Start, hierarchy: Hierarchy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a kernel without cgroup.kill, as before Linux 5.14, those who do nothing but fork are killed all the same."""
+    if hierarchy.version == 1:
+        pytest.skip("cgroup v2, whose cgroup.kill is left out")
+    has = Cgroupfs.has
+    monkeypatch.setattr(Cgroupfs, "has", lambda self, name: not name.endswith("/cgroup.kill") and has(self, name))
+    cgroup, monitor = start(Limits(pids=64), sys.executable, "-S", "-c", FORK_BOMB)
+    wait_until(lambda: len(cgroup.processes()) > 20, 60, "the bomb")
+    assert cgroup.kill_until_empty(60)
+    assert monitor.wait() == KILLED
 
 
 def test_into_fd(hierarchy: Hierarchy) -> None:
