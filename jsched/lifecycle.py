@@ -87,7 +87,9 @@ class Lifecycle:
         found = await self._store.live()
         for one in found:
             rootfs = one.job.walls.rootfs if one.job.walls else ""
-            self._live[one.job.id] = LiveJob(one.job.id, stored=one.job.state, rootfs=rootfs)
+            self._live[one.job.id] = LiveJob(
+                one.job.id, one.job.owner, one.request_id, stored=one.job.state, rootfs=rootfs
+            )
         tasks = [self._tasks.spawn(self._take_over(self._live[one.job.id], one)) for one in found]
         if tasks:
             await asyncio.wait(tasks, timeout=_RECOVERY_SECONDS)

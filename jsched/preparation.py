@@ -15,6 +15,7 @@ from jsched.library import RootfsLibrary
 from jsched.live import LiveJob
 from jsched.resources import Resources
 from jsched.state import JobState
+from jsched.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,14 @@ class Preparation:
         self._confiner = confiner
         self._trees = trees
 
-    async def prepare(self, live: LiveJob, spec: JobSpec, owner: str) -> Prepared:
+    async def prepare(self, live: LiveJob, spec: JobSpec, terms: Terms) -> Prepared:
         """Return a job that can be started; raises what `Confiner.plan` and `Resources.plan` do, and NotFound."""
-        confined = await self._confine(live, spec)
-        planned = await self._plan(live.id, spec, companions=int(confined.sandbox is not None))
+        confined = await self._confine(live, spec, terms)
+        planned = await self._plan(live.id, spec, terms, companions=int(confined.sandbox is not None))
         job = Job(
             live.id,
             spec,
-            owner,
+            live.owner,
             JobState.PENDING,
             created_at=datetime.now(UTC),
             log_path=str(self._config.log_path(live.id)),
@@ -52,17 +53,19 @@ class Preparation:
         )
         return Prepared(job, planned, confined)
 
-    async def _plan(self, job_id: str, spec: JobSpec, companions: int) -> Planned:
+    async def _plan(self, job_id: str, spec: JobSpec, terms: Terms, companions: int) -> Planned:
         """Return how the job's limits are applied; a path may lie on a file system that does not answer."""
-        plan = functools.partial(self._resources.plan, job_id, spec.limits, companions=companions)
+        plan = functools.partial(
+            self._resources.plan, job_id, spec.limits, companions=companions, profile=terms.profile
+        )
         return await asyncio.to_thread(plan) if spec.limits.disk else plan()
 
-    async def _confine(self, live: LiveJob, spec: JobSpec) -> Confined:
+    async def _confine(self, live: LiveJob, spec: JobSpec, terms: Terms) -> Confined:
         """Return the job's walls; what is asked for may lie on a file system that does not answer."""
         asked = spec.confinement
-        plan = functools.partial(self._confiner.plan, asked)
+        plan = functools.partial(self._confiner.plan, asked, granted=terms.rules)
         if asked.rootfs is not None:
-            with self._trees.hold(asked.rootfs) as rootfs:
+            with self._trees.hold(asked.rootfs, visible_to=terms.rootfs_of) as rootfs:
                 # From now on it is known to be in use.
                 live.rootfs = rootfs.digest
             plan = functools.partial(plan, tree=self._trees.path(rootfs.digest), digest=rootfs.digest)

@@ -13,7 +13,15 @@ from pathlib import Path
 from jsched import datadir
 from jsched.ending import Ending
 from jsched.environment import complete_environment, home_directory
-from jsched.errors import FailedPrecondition, JschedError, NotFound, StartFailed, Unavailable
+from jsched.errors import (
+    FailedPrecondition,
+    Internal,
+    JschedError,
+    NotFound,
+    ResourceExhausted,
+    StartFailed,
+    Unavailable,
+)
 from jsched.job import FailedStep, Job, JobSpec
 from jsched.linux import process
 from jsched.live import LiveJob
@@ -25,6 +33,7 @@ from jsched.store.rows import from_nanoseconds, outcome_columns, to_microseconds
 from jsched.supervisor.client import Supervisor
 from jsched.supervisor.record import RunRecord
 from jsched.tasks import RETRY_SECONDS, Tasks, insist
+from jsched.terms import Terms
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,10 +57,13 @@ class Starter:
         self._tasks = tasks
         self._settler = settler
 
-    async def start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
-        """Start a job, or find the one that this request id has started."""
+    async def start(self, spec: JobSpec, owner: str, request_id: str | None, terms: Terms) -> Job:
+        """Start a job, or find the one that this request id has started.
+
+        Raises ResourceExhausted if its owner has as many live jobs as the terms allow.
+        """
         # In a task of its own: a caller that goes away must not leave half a start behind.
-        task = self._tasks.spawn(self._start(spec, owner, request_id))
+        task = self._tasks.spawn(self._start(spec, owner, request_id, terms))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -59,24 +71,56 @@ class Starter:
                 raise Unavailable("the server went away during the start", hint="try again") from None
             raise
 
-    async def _start(self, spec: JobSpec, owner: str, request_id: str | None) -> Job:
+    async def _start(self, spec: JobSpec, owner: str, request_id: str | None, terms: Terms) -> Job:
         while True:
-            job_id = str(uuid.uuid4())
-            # Known before it is started: its end may come before the answer to its start.
-            live = self._live[job_id] = LiveJob(job_id)
-            try:
-                prepared = await self._preparation.prepare(live, spec, owner)
-                known, new = await self._store.insert(prepared.job, request_id, process.boot_id())
-            except JschedError as error:
-                del self._live[job_id]
-                live.fail(error)
-                raise
-            if new:
-                return await self._launch(live, prepared)
-            del self._live[job_id]
+            if self._is_full(owner, request_id, terms.max_jobs):
+                known = await self._known(spec, owner, request_id)
+                if known is None:
+                    raise _too_many(owner, terms.max_jobs)
+            else:
+                # Nothing was waited for since: of two starts for the last place, one is refused.
+                live = self._take_place(owner, request_id)
+                known, prepared = await self._write_down(live, spec, terms)
+                if prepared is not None:
+                    return await self._launch(live, prepared)
             # Gone again: that start has failed meanwhile, without a trace.
             with contextlib.suppress(NotFound):
                 return await self._started_before(known)
+
+    def _is_full(self, owner: str, request_id: str | None, most: int | None) -> bool:
+        """Return whether one more job would be too many for its owner."""
+        if most is None:
+            return False
+        # Whatever is asked with one request id comes to one job.
+        places = {
+            (live.request_id is not None, live.request_id or live.id)
+            for live in self._live.values()
+            if live.owner == owner
+        }
+        return len(places) >= most and (True, request_id) not in places
+
+    async def _known(self, spec: JobSpec, owner: str, request_id: str | None) -> Job | None:
+        return None if request_id is None else await self._store.requested(spec, owner, request_id)
+
+    def _take_place(self, owner: str, request_id: str | None) -> LiveJob:
+        # Known before it is started: its end may come before the answer to its start.
+        live = LiveJob(str(uuid.uuid4()), owner, request_id)
+        self._live[live.id] = live
+        return live
+
+    async def _write_down(self, live: LiveJob, spec: JobSpec, terms: Terms) -> tuple[Job, Prepared | None]:
+        """Return the job, ready to be launched; without that, it is one that its request id has made before."""
+        try:
+            prepared = await self._preparation.prepare(live, spec, terms)
+            job, new = await self._store.insert(prepared.job, live.request_id, process.boot_id())
+        except Exception as error:
+            del self._live[live.id]
+            live.fail(error if isinstance(error, JschedError) else Internal("the start has failed", obj=live.id))
+            raise
+        if new:
+            return job, prepared
+        del self._live[live.id]
+        return job, None
 
     async def _started_before(self, job: Job) -> Job:
         live = self._live.get(job.id)
@@ -171,6 +215,14 @@ def _remove_log(job: Job) -> None:
         datadir.remove_log(Path(job.log_path))
     except OSError as error:
         _LOG.warning("job %s: its log can't be removed: %s", job.id, error)
+
+
+def _too_many(owner: str, most: int | None) -> ResourceExhausted:
+    return ResourceExhausted(
+        f"max_jobs is {most}, and user {owner} has so many jobs that have not ended",
+        obj="max_jobs",
+        hint="wait for the end of one, or stop it",
+    )
 
 
 def _start_failure(job: Job, outcome: FailedStep) -> StartFailed:
