@@ -6,17 +6,20 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from jsched.config import Config
 from jsched.errors import FailedPrecondition, InvalidArgument
-from jsched.isolation.cgroup import CgroupUsage
+from jsched.isolation.cgroup import CgroupLoad, CgroupUsage
 from jsched.isolation.discovery import discover
 from jsched.isolation.draft import Planned
 from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name
 from jsched.job import Usage
 from jsched.limits import DISK_RATES, Limits, Unenforced
 from jsched.profile import REPORT, fit
+from jsched.stats import Load
 
+N = TypeVar("N", int, float)
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 10.0
 # A policy that is read again may have others: those of before are not kept for ever.
@@ -99,6 +102,26 @@ class Resources:
             return None
         return None if used == CgroupUsage() else Usage(**used._asdict())
 
+    def load(self, job_ids: Iterable[str]) -> Load:
+        """Return what running jobs use together, as far as they have cgroups that tell."""
+        if isinstance(self.hierarchy, NoHierarchy):
+            return Load()
+        told = [load for job_id in job_ids if (load := self._load_of(self.hierarchy, job_id)) is not None]
+        return Load(
+            len(told),
+            cpu=_total(one.cpu for one in told),
+            memory=_total(one.memory for one in told),
+            pids=_total(one.pids for one in told),
+        )
+
+    def _load_of(self, hierarchy: Hierarchy, job_id: str) -> CgroupLoad | None:
+        try:
+            load = hierarchy.cgroup(job_id).load()
+        except OSError as error:
+            _LOG.debug("job %s: its load can't be read: %s", job_id, error)
+            return None
+        return None if load == CgroupLoad(None, None, None) else load
+
     def end(self, job_id: str) -> bool:
         """Kill what is left in a job's cgroup and remove it; return whether nothing is left.
 
@@ -147,6 +170,11 @@ def _hierarchy(config: Config) -> Hierarchy | NoHierarchy:
     if not config.limits.enabled:
         return NoHierarchy("the server's configuration has limits disabled")
     return discover(group_name(config.data_dir), config.limits.parent)
+
+
+def _total(values: Iterable[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def _asks(limits: Limits, name: str) -> bool:

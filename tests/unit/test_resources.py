@@ -18,6 +18,7 @@ from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
 from jsched.limits import NO_LIMITS, DiskLimit, Limits
 from jsched.profile import REPORT, Profile
 from jsched.resources import Resources
+from jsched.stats import Load
 from tests.helpers.cgroups import Monitor
 
 MIB = 1024 * 1024
@@ -128,6 +129,22 @@ def test_usage_and_end(resources: Resources) -> None:
     assert monitor.wait() == 256 - signal.SIGKILL
     assert resources.usage(job_id) is None
     assert resources.end(job_id)
+
+
+def test_load(resources: Resources) -> None:
+    """What jobs use is summed over those that tell; of no job nothing is made up."""
+    assert resources.load(()) == Load()
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    assert resources.load(ids) == Load()
+    plans = [resources.plan(job_id, NO_LIMITS).cgroup for job_id in ids[:2]]
+    monitors = [Monitor(plan, "cat") for plan in plans if plan is not None]
+    load = resources.load(ids)
+    assert (load.jobs, load.pids) == (2, 2)
+    assert load.cpu is not None
+    for job_id in ids:
+        resources.end(job_id)
+    for monitor in monitors:
+        monitor.wait()
 
 
 def test_sweep(resources: Resources) -> None:
