@@ -185,18 +185,14 @@ def test_sweep(start: Start, hierarchy: Hierarchy) -> None:
 
 
 def test_limit_on_cpus(start: Start) -> None:
-    """Who wants all of a CPU gets what it was given, and being held back is counted."""
+    """Who wants all of a CPU gets no more than it was given, and being held back is counted."""
     cgroup, _ = start(Limits(cpus=0.2), sys.executable, "-S", "-c", "while True: pass")
     wait_until(lambda: (cgroup.usage().throttled or 0) > 0, 60, "throttling")
-    # On a machine that is busy with other things it may get less for a while, but never more.
-    for _ in range(10):
-        began, before = time.monotonic(), cgroup.usage()
-        wait_until(lambda since=began: time.monotonic() > since + 3, 60, "three seconds")  # type: ignore[misc]
-        after, took = cgroup.usage(), time.monotonic() - began
-        share = (_cpu(after) - _cpu(before)) / took
-        if share >= 0.17:
-            break
-    assert 0.17 <= share <= 0.23
+    began, before = time.monotonic(), cgroup.usage()
+    # A machine that is busy gives it less, but not for ever, and never more.
+    wait_until(lambda: time.monotonic() > began + 3 and _cpu(cgroup.usage()) > _cpu(before) + 0.3, 100, "CPU time")
+    after, took = cgroup.usage(), time.monotonic() - began
+    assert (_cpu(after) - _cpu(before)) / took <= 0.23
     assert after.throttled is not None
     assert after.throttled > (before.throttled or 0)
 
