@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from jsched.job import Job
 
 
-def lost(_: JschedError, attempt: int) -> None:
-    """Say once that the connection is gone."""
+def lost(error: JschedError, attempt: int) -> None:
+    """Say once that the connection, or the stream alone, is gone."""
     if attempt == 1:
-        say("connection lost, reconnecting …")
+        say("connection lost, reconnecting …" if error.kind == "unavailable" else f"{error.message}; reconnecting …")
 
 
 def back(offset: int) -> None:
