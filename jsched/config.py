@@ -159,7 +159,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 # What no variable can say.
 _TABLES = frozenset({"limits", "isolation", "wire"})
 # Keys of earlier versions that stand in a table now.
-_MOVED = {name: "wire" for name in ("max_message_size", "max_streams_per_connection", "handshake_timeout")}
+_MOVED = dict.fromkeys(("max_message_size", "max_streams_per_connection", "handshake_timeout"), "wire")
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from jsched.state import JobState
 from jsched.store import Store
 from jsched.v1 import jobs_pb2 as pb
 from tests.helpers import calls
-from tests.helpers.calls import DEADLINE, assert_clear, failed, refused
+from tests.helpers.calls import DEADLINE, failed, refused
 from tests.helpers.server import Server
 
 pytestmark = pytest.mark.timeout(60)
@@ -51,9 +51,27 @@ INVALID_REQUESTS: list[tuple[str, str, Any, str, str]] = [
     ("long name", "StartJob", start(name="x" * 64), "name", "is not 1 to 63"),
     ("name like an id", "StartJob", start(name="deadbeef"), "name", "looks like a job id"),
     ("long workdir", "StartJob", start(workdir="/" + "x" * 4095), "workdir", "workdir has 4096 bytes, more than 4095"),
-    ("long argument", "StartJob", start(argv=["a", "ä" * 65536]), "argv", "argv[1] has 131072 bytes, more than the 131071"),
-    ("long variable", "StartJob", start(env={"A": "x" * 131070}), "env", "environment variable A has 131072 bytes, more"),
-    ("many arguments", "StartJob", start(argv=["x" * 99_999] * 21), "argv", "need 2100168 bytes together, more than 2097152"),
+    (
+        "long argument",
+        "StartJob",
+        start(argv=["a", "ä" * 65536]),
+        "argv",
+        "argv[1] has 131072 bytes, more than the 131071",
+    ),
+    (
+        "long variable",
+        "StartJob",
+        start(env={"A": "x" * 131070}),
+        "env",
+        "environment variable A has 131072 bytes, more",
+    ),
+    (
+        "many arguments",
+        "StartJob",
+        start(argv=["x" * 99_999] * 21),
+        "argv",
+        "need 2100168 bytes together, more than 2097152",
+    ),
     ("many variables", "StartJob", start(env={f"A{n}": "x" * 99_999 for n in range(21)}), "env", "more than 2097152"),
     ("odd label", "StartJob", start(labels={"a b": "x"}), "labels", "label 'a b' is not"),
     ("long label", "StartJob", start(labels={"a": "x" * 257}), "labels", "longer than 256"),
