@@ -13,7 +13,7 @@ from tests.helpers.server import BIN, CLI_SECONDS, Server
 
 pytestmark = pytest.mark.timeout(90)
 
-# A title, the clipboard, a cleared screen, a colour that is not ended, C1, marks of direction, no UTF-8, a cut character.
+# A title, the clipboard, a cleared screen, a colour that stays, C1, marks of direction, no UTF-8, a cut character.
 NASTY = (
     b"\x1b]0;owned\x07\x1b]52;c;bHM=\x07\x1b[2J\x1b[31mred\nrm -rf /\rls \r\n\x9b31m \xc2\x9b31m "
     + "abc\u202edef Grüße\n".encode()
