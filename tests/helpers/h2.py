@@ -124,20 +124,25 @@ class Connection:
             self.closed = True
         return not self.closed
 
-    def read(self, timeout: float) -> None:
-        """Read for up to `timeout` seconds what there is; `frames` has it afterwards, `closed` whether it ended."""
+    def read(self, timeout: float) -> list[Frame]:
+        """Wait for up to `timeout` seconds for something to read, and return the frames that it made whole.
+
+        `frames` has all that ever came, and `closed` says whether the connection has ended.
+        """
         self.socket.settimeout(timeout)
         try:
             data = self.socket.recv(1 << 20)
             self.closed = self.closed or not data
             self._received += data
         except TimeoutError:
-            return
+            return []
         except OSError:
             self.closed = True
         finally:
             self.socket.settimeout(calls.DEADLINE)
-        self.frames += self._cut()
+        new = list(self._cut())
+        self.frames += new
+        return new
 
     def read_until_closed(self, timeout: float = calls.DEADLINE) -> float:
         """Read until the server closes the connection and return after how many seconds; raises AssertionError."""

@@ -33,7 +33,8 @@ def job(shared_server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     output.write_bytes(NASTY)
     done = shared_server.cli("run", "cat", str(output))
     assert (done.returncode, done.stdout) == (0, NASTY)
-    return shared_server.cli("list", "-a", "-q", "--limit", "1", text=True).stdout.strip()
+    listed = shared_server.cli("list", "-a", "-q", "--limit", "1", text=True)
+    return str(listed.stdout.strip())
 
 
 def on_a_terminal(server: Server, *args: str) -> tuple[int, bytes]:

@@ -124,5 +124,5 @@ def test_a_reader_that_does_not_read(server: Server) -> None:
 def test_a_connection_without_calls(server: Server) -> None:
     """A connection on which no call is made is asked to end, and closed."""
     with h2.Connection(server) as connection:
-        wait_until(lambda: connection.read(0.1) or connection.closed, DEADLINE, "the end of the connection")
+        connection.read_until_closed()
         assert h2.GOAWAY in connection.kinds()
