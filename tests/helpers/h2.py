@@ -144,6 +144,15 @@ class Connection:
         self.frames += new
         return new
 
+    def read_until(self, kind: int, timeout: float = calls.DEADLINE) -> None:
+        """Read until a frame of this kind has come; raises AssertionError if the connection ends before, or time."""
+        deadline = time.monotonic() + timeout
+        while kind not in self.kinds():
+            left = deadline - time.monotonic()
+            assert left > 0, f"no frame of kind {kind} came within {timeout:g} seconds"
+            assert not self.closed, f"the connection was closed before a frame of kind {kind} came"
+            self.read(left)
+
     def read_until_closed(self, timeout: float = calls.DEADLINE) -> float:
         """Read until the server closes the connection and return after how many seconds; raises AssertionError."""
         began = time.monotonic()
