@@ -16,6 +16,7 @@ from jsched.config import Config
 from jsched.confiner import Confiner
 from jsched.environment import home_directory
 from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound, Unavailable
+from jsched.exec_limits import check_sizes
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
 from jsched.library import RootfsLibrary
 from jsched.lifecycle import Lifecycle
@@ -131,6 +132,7 @@ class Engine:
         """
         if request_id is not None and not 0 < len(request_id) <= _MAX_REQUEST_ID:
             raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
+        check_sizes(spec)
         return await self._lifecycle.start(spec, owner, request_id, terms)
 
     async def stop(
