@@ -1,0 +1,187 @@
+"""Whether a job may be started as it is asked for, and on which terms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jsched.confinement import Confinement, Mode, Network
+from jsched.isolation_config import AllowedBind, IsolationConfig
+from jsched.job import JobSpec
+from jsched.limits import Limits
+from jsched.policy.commands import find_program
+from jsched.policy.grant import Grant, Refused
+from jsched.policy.limit_sets import capped, excess, names_of
+from jsched.policy.verbs import Reach, Verb
+from jsched.terms import Terms
+
+_ASK = "ask your administrator, who has the server's policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the server's configuration says of jobs, whoever starts them.
+
+    `search_path` and `home` are what a job's environment has, `home` also where a job without
+    walls begins, and `walled_home` where one with them does.
+    """
+
+    limits: Limits
+    isolation: IsolationConfig
+    search_path: str
+    home: str
+    walled_home: str = "/tmp"  # noqa: S108
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A start that is allowed: what is really started, on which terms, and the rule that says so."""
+
+    spec: JobSpec
+    terms: Terms
+    rule: str
+
+
+def looks_at_files(grant: Grant, spec: JobSpec) -> bool:
+    """Return whether `admit` would have to look at files, and so belongs on a thread."""
+    return grant.commands is not None or bool(spec.confinement.binds)
+
+
+def admit(grant: Grant, user: str, spec: JobSpec, defaults: Defaults) -> Admission:
+    """Return a start as it is allowed for a caller whose verb start is; raises Refused for what it may not ask for.
+
+    With a list of commands the job that is returned starts what was checked, by its real path. What
+    is in no list is refused the same way whether there is such a program or not.
+    """
+    asked = spec.confinement
+    mode = asked.mode or (Mode.ROOTFS if asked.rootfs else defaults.isolation.default)
+    _check_limits(grant, spec.limits)
+    _check_env(grant, spec)
+    _check_walls(grant, asked, mode, defaults.isolation)
+    terms = Terms(
+        profile=_profile(grant, defaults.limits),
+        rules=_rules(grant, asked, defaults.isolation),
+        max_jobs=grant.max_jobs,
+        rootfs_of=user if grant.decisions[Verb.ROOTFS_LIST].reach is Reach.OWN else None,
+    )
+    if grant.rules.commands is None:
+        return Admission(spec, terms, grant.decisions[Verb.START].rule)
+    workdir = spec.workdir or (defaults.home if mode is Mode.NONE else defaults.walled_home)
+    program, rule = _check_command(grant, spec, defaults.search_path, workdir)
+    return Admission(replace(spec, argv=(program, *spec.argv[1:])), terms, rule)
+
+
+def _check_command(grant: Grant, spec: JobSpec, search_path: str, workdir: str) -> tuple[str, str]:
+    """Return the real path of a program that is in the list, and the rule that allows it."""
+    name, args = spec.argv[0], spec.argv[1:]
+    setting = grant.rules.commands
+    commands = setting.value if setting is not None else ()
+    subject = setting.subject if setting is not None else grant.subject
+    program = find_program(name, spec.env.get("PATH", search_path), workdir)
+    if program is None:
+        rule = f"{subject} has commands, and there is no program {name!r}"
+    else:
+        for command in commands:
+            if command.allows(program, args):
+                return program, f"{subject} has command {command}: {program}"
+        rule = f"{subject} has no command {program} with these arguments"
+    raise Refused(
+        f"{grant.subject} may not start {name!r}, or not with these arguments",
+        rule,
+        obj=name,
+        hint=f"commands are matched by their real path; {_ASK}",
+    )
+
+
+def _check_limits(grant: Grant, asked: Limits) -> None:
+    names = names_of(asked)
+    if names and not grant.own_limits:
+        raise Refused(
+            f"{grant.subject} may not ask for limits: {', '.join(names)}",
+            f"{grant.subject} has no own limits",
+            obj=names[0],
+            hint="leave them out: the job gets those that the server's administrator has chosen",
+        )
+    if grant.ceiling is not None and (name := excess(asked, grant.ceiling.bounds)):
+        raise Refused(
+            f"{grant.subject} may not ask for so much: {name}",
+            f"{grant.subject} has ceiling {grant.ceiling.name}, and {name} is above it",
+            obj=name,
+            hint="ask for less, or leave it out",
+        )
+
+
+def _check_env(grant: Grant, spec: JobSpec) -> None:
+    name = grant.env.refused(spec.env) if grant.env is not None else None
+    if name is not None:
+        raise Refused(
+            f"{grant.subject} may not set environment variable {name}",
+            f"{grant.subject} has no env {name}",
+            obj="env",
+            hint="leave it out",
+        )
+
+
+def _check_walls(grant: Grant, asked: Confinement, mode: Mode, rules: IsolationConfig) -> None:
+    network = Network.HOST if mode is Mode.NONE else asked.network or rules.network
+    modes = grant.modes
+    if modes is not None and mode not in modes:
+        raise _refused(grant, f"isolation {mode.value}", "isolation", [one.value for one in Mode if one in modes])
+    if grant.rules.network is not None and network not in grant.rules.network.value:
+        networks = grant.rules.network.value
+        what = f"network {network.value}, which isolation none has" if mode is Mode.NONE else f"network {network.value}"
+        raise _refused(grant, what, "network", [one.value for one in Network if one in networks])
+    if mode is Mode.ROOTFS and grant.decisions[Verb.ROOTFS_LIST].reach is Reach.NONE:
+        raise _refused(grant, "isolation rootfs: it sees no root file systems", "rootfs", [])
+    if grant.commands is not None:
+        # Either could bring another file to the place of one that was checked.
+        if mode is Mode.ROOTFS:
+            raise _refused(grant, "isolation rootfs: it has a list of commands", "isolation", [])
+        if asked.binds:
+            raise _refused(grant, "binds: it has a list of commands", "binds", [])
+
+
+def _refused(grant: Grant, what: str, obj: str, allowed: list[str]) -> Refused:
+    hint = f"allowed: {', '.join(allowed)}" if allowed else _ASK
+    return Refused(f"{grant.subject} may not have {what}", f"{grant.subject} has no {what}", obj=obj, hint=hint)
+
+
+def _profile(grant: Grant, defaults: Limits) -> Limits | None:
+    """Return the limits of a job that asks for none, None for the server's own."""
+    if grant.profile is None and grant.ceiling is None:
+        return None
+    limits = defaults if grant.profile is None else grant.profile.over(defaults)
+    return limits if grant.ceiling is None else capped(limits, grant.ceiling.bounds)
+
+
+def _rules(grant: Grant, asked: Confinement, rules: IsolationConfig) -> IsolationConfig | None:
+    """Return what is narrower than the configuration of walls, None if nothing is."""
+    narrower = rules
+    if grant.rules.binds is not None and asked.binds:
+        narrower = replace(narrower, binds=_both(rules.binds, grant.rules.binds.value))
+    # Who may not go without walls does not, either, where the machine has none.
+    unwalled = grant.modes is None or Mode.NONE in grant.modes
+    open_network = grant.rules.network is None or Network.HOST in grant.rules.network.value
+    if not (unwalled and open_network):
+        narrower = replace(narrower, required=True)
+    return None if narrower == rules else narrower
+
+
+def _both(one: tuple[AllowedBind, ...], other: tuple[AllowedBind, ...]) -> tuple[AllowedBind, ...]:
+    """Return what both lists allow, by real paths: of each list the deepest directory above a place counts."""
+    lists = [
+        [replace(bind, directory=Path(os.path.realpath(bind.directory))) for bind in binds] for binds in (one, other)
+    ]
+    kept = []
+    for directory in dict.fromkeys(bind.directory for binds in lists for bind in binds):
+        deepest = [bind for bind in (_deepest(binds, directory) for binds in lists) if bind is not None]
+        if len(deepest) == len(lists):
+            kept.append(AllowedBind(directory, all(bind.writable for bind in deepest)))
+    return tuple(kept)
+
+
+def _deepest(binds: Iterable[AllowedBind], place: Path) -> AllowedBind | None:
+    above = (bind for bind in binds if place.is_relative_to(bind.directory))
+    return max(above, key=lambda bind: len(bind.directory.parts), default=None)
