@@ -139,7 +139,7 @@ def test_binds(tmp_path: Path) -> None:
     (tmp_path / "both" / "out").symlink_to("/etc")
     isolation = replace(DEFAULTS.isolation, binds=(AllowedBind(tmp_path / "both", writable=True),))
     defaults = replace(DEFAULTS, isolation=isolation)
-    asked = {"confinement": Confinement(binds=(Bind(f"{tmp_path}/both", "/b"),))}
+    asked: dict[str, Any] = {"confinement": Confinement(binds=(Bind(f"{tmp_path}/both", "/b"),))}
     assert looks_at_files(grant(""), JobSpec(["true"], **asked))
 
     def rules(*binds: str) -> dict[str, bool]:
