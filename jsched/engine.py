@@ -24,6 +24,7 @@ from jsched.output.watcher import Watcher
 from jsched.resources import Resources
 from jsched.store import Store
 from jsched.supervisor.client import Supervisor
+from jsched.terms import SERVERS_OWN, Terms
 
 T = TypeVar("T")
 _DEFAULT_PAGE = 100
@@ -38,7 +39,9 @@ class Engine:
 
     One engine at a time works on a data directory. Jobs outlive it: the next engine on the
     same directory finds them, running or ended. A `ref` is a job's id, a unique prefix of
-    it of at least 8 digits, or the job's name. Raises the errors of `jsched.errors`.
+    it of at least 8 digits, or the name of a job: the live one, or the newest that has ended.
+    With `visible_to`, only that user's jobs exist: any other is as NotFound as an id that never
+    was. Raises the errors of `jsched.errors`.
     `rootfs` is the library of uploaded root file systems.
     `failed` is resolved if the database has failed and the engine can do no more.
     """
@@ -113,24 +116,29 @@ class Engine:
             self._logs.interrupt(_going_away())
             self.rootfs.drain()
 
-    async def start(self, spec: JobSpec, *, owner: str = "local", request_id: str | None = None) -> Job:
-        """Start a job and return it once its command has been executed.
+    async def start(
+        self, spec: JobSpec, *, owner: str = "local", request_id: str | None = None, terms: Terms = SERVERS_OWN
+    ) -> Job:
+        """Start a job on certain terms, and return it once its command has been executed.
 
         The same owner's same request id gives the same job again. Raises StartFailed if the
-        command can't be executed, AlreadyExists for a name that a running job has.
+        command can't be executed, AlreadyExists for a name that a live job of the owner has,
+        ResourceExhausted naming `max_jobs`.
         """
         if request_id is not None and not 0 < len(request_id) <= _MAX_REQUEST_ID:
             raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
-        return await self._lifecycle.start(spec, owner, request_id)
+        return await self._lifecycle.start(spec, owner, request_id, terms)
 
-    async def stop(self, ref: str, *, grace: float | None = None, by: str = "local") -> StopResult:
+    async def stop(
+        self, ref: str, *, grace: float | None = None, by: str = "local", visible_to: str | None = None
+    ) -> StopResult:
         """Stop a job and return once its whole process tree is gone; harmless if it has ended.
 
         SIGTERM first, SIGKILL after `grace` seconds (the job's own if None, 0 = at once).
         """
         if grace is not None:
             check_seconds("grace", grace)
-        job = await self._store.resolve(ref)
+        job = await self._store.resolve(ref, visible_to=visible_to)
         live = self._lifecycle.live(job.id)
         if live is None:
             return StopResult(await self._store.resolve(job.id), already_ended=True)
@@ -139,9 +147,9 @@ class Engine:
         await self._lifecycle.request_stop(live, by, own_grace if grace is None else grace, own_grace)
         return StopResult(await self._undrained(live.ended), already_ended=False)
 
-    async def get(self, ref: str) -> Job:
+    async def get(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Return a job as it is now, with what it has used so far if it runs."""
-        job = await self._store.resolve(ref)
+        job = await self._store.resolve(ref, visible_to=visible_to)
         if job.state.ended or self._lifecycle.live(job.id) is None:
             return job
         return replace(job, usage=await asyncio.to_thread(self._resources.usage, job.id))
@@ -153,12 +161,12 @@ class Engine:
         size = min(page_size or _DEFAULT_PAGE, _MAX_PAGE)
         return await self._store.page(wanted or JobFilter(), size, page_token)
 
-    async def wait(self, ref: str) -> Job:
+    async def wait(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Return a job once it has ended."""
         # The whole id of a live job needs no look at the database.
         live = self._lifecycle.live(ref)
-        if live is None:
-            job = await self._store.resolve(ref)
+        if live is None or visible_to not in (None, live.owner):
+            job = await self._store.resolve(ref, visible_to=visible_to)
             live = self._lifecycle.live(job.id)
             if live is None:
                 return job if job.state.ended else await self._store.resolve(job.id)
@@ -172,13 +180,15 @@ class Engine:
         live = self._lifecycle.live(job_id)
         return None if live is None else live.ended
 
-    async def follow(self, ref: str, *, offset: int = 0, follow: bool = True) -> Follower:
+    async def follow(
+        self, ref: str, *, offset: int = 0, follow: bool = True, visible_to: str | None = None
+    ) -> Follower:
         """Return a reader of a job's output from `offset` (bytes) to the job's end.
 
         Without `follow` it ends where the output ended when it was first read. Raises
         OutOfRange for an offset past the end, DataLoss if the log file is gone.
         """
-        job = await self._store.resolve(ref)
+        job = await self._store.resolve(ref, visible_to=visible_to)
         live = self._lifecycle.live(job.id)
         if live is not None:
             await self._undrained(live.started)
@@ -205,9 +215,9 @@ class Engine:
             self._logs.interrupt(_going_away())
         return follower
 
-    async def remove(self, ref: str) -> Job:
+    async def remove(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Delete an ended job and its log file; return what it was."""
-        job = await self._store.resolve(ref)
+        job = await self._store.resolve(ref, visible_to=visible_to)
         if self._lifecycle.live(job.id) is not None:
             raise FailedPrecondition(f"job {job.id} has not ended", obj=job.id, hint="stop it first")
         self._leaving.add(job.id)

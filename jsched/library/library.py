@@ -88,7 +88,7 @@ class RootfsLibrary:
         return self._trees.path(digest)
 
     @contextlib.contextmanager
-    def hold(self, name: str) -> Iterator[Rootfs]:
+    def hold(self, name: str, *, visible_to: str | None = None) -> Iterator[Rootfs]:
         """Keep a root file system from being deleted, until `in_use` knows of the job; raises NotFound."""
         rootfs = self._get(name)
         self._held[rootfs.digest] += 1

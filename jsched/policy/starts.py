@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from jsched.confinement import Confinement, Mode, Network
-from jsched.isolation_config import AllowedBind, IsolationConfig
+from jsched.isolation_config import IsolationConfig
 from jsched.job import JobSpec
 from jsched.limits import Limits
 from jsched.policy.commands import find_program
@@ -44,9 +41,9 @@ class Admission:
     rule: str
 
 
-def looks_at_files(grant: Grant, spec: JobSpec) -> bool:
-    """Return whether `admit` would have to look at files, and so belongs on a thread."""
-    return grant.commands is not None or bool(spec.confinement.binds)
+def looks_at_files(grant: Grant) -> bool:
+    """Return whether `admit` looks at files, and so belongs on a thread."""
+    return grant.commands is not None
 
 
 def admit(grant: Grant, user: str, spec: JobSpec, defaults: Defaults) -> Admission:
@@ -55,14 +52,13 @@ def admit(grant: Grant, user: str, spec: JobSpec, defaults: Defaults) -> Admissi
     With a list of commands the job that is returned starts what was checked, by its real path. What
     is in no list is refused the same way whether there is such a program or not.
     """
-    asked = spec.confinement
-    mode = asked.mode or (Mode.ROOTFS if asked.rootfs else defaults.isolation.default)
+    mode = _mode(spec.confinement, defaults.isolation)
     _check_limits(grant, spec.limits)
     _check_env(grant, spec)
-    _check_walls(grant, asked, mode, defaults.isolation)
+    _check_walls(grant, spec.confinement, mode, defaults.isolation)
     terms = Terms(
         profile=_profile(grant, defaults.limits),
-        rules=_rules(grant, asked, defaults.isolation),
+        rules=_rules(grant, defaults.isolation),
         max_jobs=grant.max_jobs,
         rootfs_of=user if grant.decisions[Verb.ROOTFS_LIST].reach is Reach.OWN else None,
     )
@@ -95,6 +91,11 @@ def _check_command(grant: Grant, spec: JobSpec, search_path: str, workdir: str) 
     )
 
 
+def _mode(asked: Confinement, rules: IsolationConfig) -> Mode:
+    """Return the mode that a job gets; the configuration always has one for who asks for none."""
+    return asked.mode or (Mode.ROOTFS if asked.rootfs else rules.default or Mode.HOST)
+
+
 def _check_limits(grant: Grant, asked: Limits) -> None:
     names = names_of(asked)
     if names and not grant.own_limits:
@@ -125,7 +126,7 @@ def _check_env(grant: Grant, spec: JobSpec) -> None:
 
 
 def _check_walls(grant: Grant, asked: Confinement, mode: Mode, rules: IsolationConfig) -> None:
-    network = Network.HOST if mode is Mode.NONE else asked.network or rules.network
+    network = Network.HOST if mode is Mode.NONE else asked.network or rules.network or Network.NONE
     modes = grant.modes
     if modes is not None and mode not in modes:
         raise _refused(grant, f"isolation {mode.value}", "isolation", [one.value for one in Mode if one in modes])
@@ -156,32 +157,17 @@ def _profile(grant: Grant, defaults: Limits) -> Limits | None:
     return limits if grant.ceiling is None else capped(limits, grant.ceiling.bounds)
 
 
-def _rules(grant: Grant, asked: Confinement, rules: IsolationConfig) -> IsolationConfig | None:
-    """Return what is narrower than the configuration of walls, None if nothing is."""
-    narrower = rules
-    if grant.rules.binds is not None and asked.binds:
-        narrower = replace(narrower, binds=_both(rules.binds, grant.rules.binds.value))
-    # Who may not go without walls does not, either, where the machine has none.
-    unwalled = grant.modes is None or Mode.NONE in grant.modes
-    open_network = grant.rules.network is None or Network.HOST in grant.rules.network.value
-    if not (unwalled and open_network):
-        narrower = replace(narrower, required=True)
-    return None if narrower == rules else narrower
-
-
-def _both(one: tuple[AllowedBind, ...], other: tuple[AllowedBind, ...]) -> tuple[AllowedBind, ...]:
-    """Return what both lists allow, by real paths: of each list the deepest directory above a place counts."""
-    lists = [
-        [replace(bind, directory=Path(os.path.realpath(bind.directory))) for bind in binds] for binds in (one, other)
-    ]
-    kept = []
-    for directory in dict.fromkeys(bind.directory for binds in lists for bind in binds):
-        deepest = [bind for bind in (_deepest(binds, directory) for binds in lists) if bind is not None]
-        if len(deepest) == len(lists):
-            kept.append(AllowedBind(directory, all(bind.writable for bind in deepest)))
-    return tuple(kept)
-
-
-def _deepest(binds: Iterable[AllowedBind], place: Path) -> AllowedBind | None:
-    above = (bind for bind in binds if place.is_relative_to(bind.directory))
-    return max(above, key=lambda bind: len(bind.directory.parts), default=None)
+def _rules(grant: Grant, rules: IsolationConfig) -> IsolationConfig | None:
+    """Return what of the configuration's rules is granted, None for all of it."""
+    modes, networks, binds = grant.rules.isolation, grant.rules.network, grant.rules.binds
+    if modes is None and networks is None and binds is None:
+        return None
+    narrowed = rules.narrowed(
+        modes=None if modes is None else modes.value,
+        networks=None if networks is None else networks.value,
+        binds=None if binds is None else binds.value,
+    )
+    if networks is not None and Network.HOST not in networks.value:
+        # Without walls a job has the host's network: who may not have that does not go without them.
+        return replace(narrowed, required=True)
+    return narrowed
