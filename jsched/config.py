@@ -32,7 +32,8 @@ class Config:
     """Everything that the engine and the server need to know.
 
     Paths are absolute. `log_group` is a group's name or number that log files get (None:
-    the server's own group). Times are seconds, sizes bytes. `limits` says what jobs get that ask for
+    the server's own group). `policy` is the name of a preset, or the path of a file. Times are
+    seconds, sizes bytes. `limits` says what jobs get that ask for
     nothing, `isolation` how they are walled in and what they may ask for. An uploaded root file system may
     have an archive of `max_rootfs_archive` bytes, files of `max_rootfs_size` bytes together
     and `max_rootfs_entries` members, and `rootfs_timeout` for being unpacked.
@@ -43,6 +44,7 @@ class Config:
     certs_dir: Path | None = None
     listen: str = "127.0.0.1:50051"
     log_group: str | None = None
+    policy: str = "jsched"
     chunk_size: int = 512 * 1024
     max_message_size: int = 4 * 1024 * 1024
     max_streams_per_connection: int = 2048
@@ -60,6 +62,8 @@ class Config:
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, Path(path).expanduser().absolute())
+        if is_policy_file(self.policy):
+            object.__setattr__(self, "policy", str(Path(self.policy).expanduser().absolute()))
         split_address(self.listen)
         for name in _POSITIVE:
             _check_positive(name, getattr(self, name))
@@ -130,6 +134,11 @@ def split_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def is_policy_file(name: str) -> bool:
+    """Return whether a policy's name is the path of a file, and not a preset's: it has a slash, or ends in .toml."""
+    return "/" in name or name.endswith(".toml")
+
+
 def _defaults(environ: Mapping[str, str]) -> dict[str, Any]:
     if os.geteuid() == 0:
         return {
@@ -149,6 +158,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "certs_dir": Path,
     "listen": str,
     "log_group": str,
+    "policy": str,
     "chunk_size": int,
     "max_message_size": int,
     "max_streams_per_connection": int,
@@ -182,6 +192,8 @@ def _from_file(path: Path) -> dict[str, Any]:
     for name in ("data_dir", "log_dir", "certs_dir"):
         if name in values:
             values[name] = path.absolute().parent / values[name].expanduser()
+    if is_policy_file(values.get("policy", "")):
+        values["policy"] = str(path.absolute().parent / Path(values["policy"]).expanduser())
     return values
 
 

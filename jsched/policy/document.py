@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any
 
+from jsched.config import is_policy_file
 from jsched.errors import InvalidArgument
 from jsched.policy.lines import Path, key_lines
 
@@ -51,17 +52,12 @@ class Document:
         return InvalidArgument(f"policy {self.place(path)}: {message}", obj=self.source, hint=hint)
 
 
-def is_path(name: str) -> bool:
-    """Return whether a policy's name is that of a file: it has a slash, or ends in .toml."""
-    return "/" in name or name.endswith(".toml")
-
-
 def read_document(name: str) -> Document:
     """Return the policy file at a path, or the preset of that name; blocking.
 
     Raises InvalidArgument for what is not there, can't be read, or is not TOML, with the line.
     """
-    if is_path(name):
+    if is_policy_file(name):
         return parse_document(name, _read_file(name))
     if name not in PRESETS:
         raise InvalidArgument(

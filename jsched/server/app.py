@@ -27,10 +27,14 @@ from grpc_reflection.v1alpha import reflection
 
 from jsched.config import Config, split_address
 from jsched.engine import Engine
+from jsched.environment import DEFAULT_PATH, home_directory
 from jsched.errors import FailedPrecondition
+from jsched.policy.starts import Defaults
 from jsched.server import rootfs_service, service, tls
 from jsched.server.audit import Audit
+from jsched.server.hangup import Hangup
 from jsched.server.interceptors import Gate
+from jsched.server.policy_source import PolicySource
 from jsched.server.rootfs_service import RootfsService
 from jsched.server.service import JobService
 
@@ -46,12 +50,16 @@ async def serve(config: Config, certs_dir: Path) -> None:
     """
     _raise_open_file_limit()
     stop = _stop_on_signals()
+    policies = await PolicySource.open(config.policy)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(Engine(config))
         audit = await stack.enter_async_context(Audit(config.audit_log))
+        hangup = await stack.enter_async_context(Hangup())
+        hangup.actions.append(policies.reload)
         accepting = asyncio.Event()
-        server = _server(config, audit, accepting)
-        server.add_generic_rpc_handlers((JobService(engine).handler(), RootfsService(engine.rootfs).handler()))
+        server = _server(config, audit, policies, accepting)
+        jobs = JobService(engine, await asyncio.to_thread(_defaults, config))
+        server.add_generic_rpc_handlers((jobs.handler(), RootfsService(engine.rootfs).handler()))
         answers = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(answers, server)
         reflection.enable_server_reflection(
@@ -76,9 +84,13 @@ async def serve(config: Config, certs_dir: Path) -> None:
         _leave_at_once()
 
 
-def _server(config: Config, audit: Audit, accepting: asyncio.Event) -> grpc.aio.Server:
+def _defaults(config: Config) -> Defaults:
+    return Defaults(config.limits.default, config.isolation, DEFAULT_PATH, home_directory())
+
+
+def _server(config: Config, audit: Audit, policies: PolicySource, accepting: asyncio.Event) -> grpc.aio.Server:
     return grpc.aio.server(
-        interceptors=[Gate(audit, accepting.is_set)],
+        interceptors=[Gate(audit, policies, accepting.is_set)],
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", config.max_message_size),

@@ -24,14 +24,18 @@ from jsched.errors import (
     DataLoss,
     Internal,
     JschedError,
-    PermissionDenied,
     ResourceExhausted,
     Unavailable,
     Unimplemented,
 )
-from jsched.server import handlers, policy, status
+from jsched.policy.grant import Refused
+from jsched.policy.verbs import Verb
+from jsched.server import handlers, status
+from jsched.server.access import Access, authorize
 from jsched.server.audit import Audit, Entry
 from jsched.server.identity import Identity, InvalidIdentity, identify
+from jsched.server.methods import JOB_SERVICE, METHODS, OPEN_METHODS, ROOTFS_SERVICE
+from jsched.server.policy_source import PolicySource
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,7 +46,7 @@ _log = logging.getLogger("jsched.server")
 _current: ContextVar[CallContext] = ContextVar("call")
 # Without a line in the audit nothing is done but this: who fills the disk must not be safe from
 # being stopped by it. The line is in the server's log then.
-_NEVERTHELESS = frozenset(method for method, verb in policy.METHODS.items() if verb is policy.Verb.STOP)
+_NEVERTHELESS = frozenset(method for method, verb in METHODS.items() if verb is Verb.STOP)
 
 
 class CallContext:
@@ -52,11 +56,12 @@ class CallContext:
     so may `entry.rootfs`.
     """
 
-    __slots__ = ("_identity", "entry")
+    __slots__ = ("_access", "_identity", "entry")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self._identity: Identity | None = None
+        self._access: Access | None = None
 
     @property
     def identity(self) -> Identity:
@@ -69,6 +74,18 @@ class CallContext:
     def identity(self, identity: Identity) -> None:
         self._identity = identity
         self.entry.user, self.entry.role, self.entry.serial = identity.user, identity.role, identity.serial
+
+    @property
+    def access(self) -> Access:
+        """What the caller may see and reach; raises Internal in a call that needs no rule."""
+        if self._access is None:
+            raise Internal("the call has no rule", obj=self.entry.method)
+        return self._access
+
+    @access.setter
+    def access(self, access: Access) -> None:
+        self._access = access
+        self.entry.decision, self.entry.rule = "allow", access.decision.rule
 
     @property
     def user(self) -> str:
@@ -99,14 +116,15 @@ class Gate(grpc.aio.ServerInterceptor):
     `accepting` says whether new calls of jsched's services are served; health always answers.
     """
 
-    def __init__(self, audit: Audit, accepting: Callable[[], bool]) -> None:
+    def __init__(self, audit: Audit, policies: PolicySource, accepting: Callable[[], bool]) -> None:
         self._audit = audit
+        self._policies = policies
         self._accepting = accepting
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
             self._check_audit,
             check_identity,
-            check_policy,
+            self._check_policy,
             self._check_accepting,
         )
 
@@ -171,6 +189,8 @@ class Gate(grpc.aio.ServerInterceptor):
             response = await act(request, context)
             entry.status = _name(context.code())
         except JschedError as error:
+            if isinstance(error, Refused):
+                entry.decision, entry.rule = "deny", error.rule
             if isinstance(error, Internal | DataLoss) and entry.decision == "allow":
                 _log.error("%s failed", method, exc_info=error)
             refusal = error.with_traceback(None)
@@ -213,37 +233,28 @@ class Gate(grpc.aio.ServerInterceptor):
             call.entry.rule = "the audit trail can't be written"
             raise self._audit.error()
 
+    def _check_policy(self, call: CallContext, _: Context) -> None:
+        """Decide whether the caller may; raises PermissionDenied, also for a method that no table knows."""
+        entry = call.entry
+        if entry.method in OPEN_METHODS:
+            entry.decision, entry.rule = "allow", "health is open to every client certificate"
+            return
+        verb = METHODS.get(entry.method)
+        if verb is None:
+            raise Refused("this method may not be called", "the method is in no table", obj=entry.method)
+        user, role = call.identity.user, call.identity.role
+        call.access = authorize(self._policies.policy.grant(user, role), user, role, verb)
+
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of jsched's own services while the server comes up or goes down."""
-        if call.entry.method.startswith((policy.JOB_SERVICE, policy.ROOTFS_SERVICE)) and not self._accepting():
+        if call.entry.method.startswith((JOB_SERVICE, ROOTFS_SERVICE)) and not self._accepting():
             raise Unavailable("the server is starting up or shutting down", hint="try again in a moment")
 
 
 def check_identity(call: CallContext, context: Context) -> None:
     """Find out who calls; raises InvalidIdentity."""
-    if call.entry.method not in policy.OPEN_METHODS:
+    if call.entry.method not in OPEN_METHODS:
         call.identity = identify(context.auth_context())
-
-
-def check_policy(call: CallContext, _: Context) -> None:
-    """Decide whether the caller may; raises PermissionDenied, also for a method that no table knows."""
-    entry = call.entry
-    if entry.method in policy.OPEN_METHODS:
-        entry.decision, entry.rule = "allow", "health is open to every client certificate"
-        return
-    verb = policy.METHODS.get(entry.method)
-    if verb is None:
-        entry.rule = "the method is in no table"
-        raise PermissionDenied("this method may not be called", obj=entry.method)
-    decision = policy.authorize(call.identity, verb)
-    entry.rule = decision.rule
-    if not decision.allowed:
-        raise PermissionDenied(
-            f"role {call.identity.role} may not {verb.value}",
-            obj=verb.value,
-            hint="ask your administrator for a certificate with a role that may",
-        )
-    entry.decision = "allow"
 
 
 def check_exists(call: CallContext, _: Context) -> None:

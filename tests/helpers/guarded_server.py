@@ -94,13 +94,14 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
     from jsched.errors import JschedError
     from jsched.server.audit import Audit
     from jsched.server.interceptors import Gate
+    from jsched.server.policy_source import PolicySource
     from tests.helpers.small_service import SmallService
 
     accepting = asyncio.Event()
     accepting.set()
     loop = asyncio.get_running_loop()
     async with Audit(audit_path) as audit:
-        server = grpc.aio.server(interceptors=[Gate(audit, accepting.is_set)])
+        server = grpc.aio.server(interceptors=[Gate(audit, await PolicySource.open("jsched"), accepting.is_set)])
         service = SmallService()
         for handler in service.handlers():
             server.add_generic_rpc_handlers((handler,))

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from jsched.config import is_policy_file
 from jsched.confinement import Mode, Network
 from jsched.errors import InvalidArgument
 from jsched.policy.commands import Command
-from jsched.policy.document import PRESETS, Place, is_path
+from jsched.policy.document import PRESETS, Place
 from jsched.policy.load import load, parse
 from jsched.policy.policy import RoleSource
 from jsched.policy.verbs import Reach, Verb
@@ -284,9 +285,9 @@ def test_deep_nesting() -> None:
 
 def test_names_of_presets_and_of_files() -> None:
     """What has a slash or ends in .toml is a file, all else a preset; a preset that there is none of says which are."""
-    assert is_path("./owner")
-    assert is_path("owner.toml")
-    assert not is_path("owner")
+    assert is_policy_file("./owner")
+    assert is_policy_file("owner.toml")
+    assert not is_policy_file("owner")
     with pytest.raises(InvalidArgument) as caught:
         load("ownr")
     assert caught.value.message == "there is no policy preset 'ownr'"
