@@ -24,6 +24,9 @@ class AllowedBind:
     directory: Path
     writable: bool
 
+    def __str__(self) -> str:
+        return f"{self.directory}{'' if self.writable else _READ_ONLY}"
+
 
 @dataclass(frozen=True, slots=True)
 class IsolationConfig:

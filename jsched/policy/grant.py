@@ -16,11 +16,16 @@ from jsched.policy.verbs import SIGHT, Reach, Verb
 
 
 class Refused(PermissionDenied):
-    """A policy does not allow it: `rule` is the reason for the audit, which may tell more than the message."""
+    """A policy does not allow it.
 
-    def __init__(self, message: str, rule: str, *, obj: str = "", hint: str = "") -> None:
+    `rule` is the reason for the audit, which may tell more than the message, and `place` where the
+    rule stands, None for one that stands nowhere.
+    """
+
+    def __init__(self, message: str, rule: str, place: Place | None = None, *, obj: str = "", hint: str = "") -> None:
         super().__init__(message, obj=obj, hint=hint)
         self.rule = rule
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from jsched.policy.limit_sets import LimitSet
 from jsched.policy.lines import Path
 from jsched.policy.policy import Policy, RoleSource
 from jsched.policy.rules import EVERY_ROLE, Rules, Setting
-from jsched.policy.verbs import ON_JOBS, SIGHT, Reach
+from jsched.policy.verbs import Reach, Verb
 
 _KNOWN = ("extends", "identity", "roles", "users", "profiles")
 
@@ -111,14 +111,17 @@ def _grant(document: Document, profiles: Mapping[str, LimitSet], rules: Rules) -
             f"{rules.subject} has a ceiling, and may not ask for limits of its own",
             f"own_limits is false at {rules.own_limits.place}: set it to true here, or leave the ceiling out",
         )
-    for verb in ON_JOBS:
-        reach = grant.decisions[verb].reach
-        if verb not in SIGHT and reach > max(grant.sees, Reach.OWN):
+    for verb, seen, look in (
+        (Verb.STOP, grant.sees, "status"),
+        (Verb.DELETE, grant.sees, "status"),
+        (Verb.ROOTFS_DELETE, grant.decisions[Verb.ROOTFS_LIST].reach, "rootfs_list"),
+    ):
+        if grant.decisions[verb].reach is Reach.ANY and seen is not Reach.ANY:
             raise _wrong(
                 document,
                 rules.verbs[verb],
-                f"{rules.subject} has {verb.value} any, and can't see others' jobs",
-                "give status any too",
+                f"{rules.subject} has {verb.value} any, and can't see what is another's",
+                f"give {look} any too",
             )
     if rules.commands is not None and rules.env is not None and (name := rules.env.value.choosing):
         raise _wrong(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jsched.confinement import Confinement, Mode, Network
 from jsched.isolation_config import IsolationConfig
 from jsched.job import JobSpec
 from jsched.limits import Limits
-from jsched.policy.commands import find_program
+from jsched.policy.commands import Command, find_program
+from jsched.policy.document import Place
 from jsched.policy.grant import Grant, Refused
 from jsched.policy.limit_sets import capped, excess, names_of
+from jsched.policy.rules import Setting
 from jsched.policy.verbs import Reach, Verb
 from jsched.terms import Terms
 
@@ -39,6 +43,7 @@ class Admission:
     spec: JobSpec
     terms: Terms
     rule: str
+    place: Place
 
 
 def looks_at_files(grant: Grant) -> bool:
@@ -62,30 +67,32 @@ def admit(grant: Grant, user: str, spec: JobSpec, defaults: Defaults) -> Admissi
         max_jobs=grant.max_jobs,
         rootfs_of=user if grant.decisions[Verb.ROOTFS_LIST].reach is Reach.OWN else None,
     )
-    if grant.rules.commands is None:
-        return Admission(spec, terms, grant.decisions[Verb.START].rule)
+    commands = grant.rules.commands
+    if commands is None:
+        decision = grant.decisions[Verb.START]
+        return Admission(spec, terms, decision.rule, decision.place)
     workdir = spec.workdir or (defaults.home if mode is Mode.NONE else defaults.walled_home)
-    program, rule = _check_command(grant, spec, defaults.search_path, workdir)
-    return Admission(replace(spec, argv=(program, *spec.argv[1:])), terms, rule)
+    program, rule = _check_command(grant, commands, spec, defaults.search_path, workdir)
+    return Admission(replace(spec, argv=(program, *spec.argv[1:])), terms, rule, commands.place)
 
 
-def _check_command(grant: Grant, spec: JobSpec, search_path: str, workdir: str) -> tuple[str, str]:
+def _check_command(
+    grant: Grant, commands: Setting[tuple[Command, ...]], spec: JobSpec, search_path: str, workdir: str
+) -> tuple[str, str]:
     """Return the real path of a program that is in the list, and the rule that allows it."""
-    name, args = spec.argv[0], spec.argv[1:]
-    setting = grant.rules.commands
-    commands = setting.value if setting is not None else ()
-    subject = setting.subject if setting is not None else grant.subject
+    name, args, subject = spec.argv[0], spec.argv[1:], commands.subject
     program = find_program(name, spec.env.get("PATH", search_path), workdir)
     if program is None:
         rule = f"{subject} has commands, and there is no program {name!r}"
     else:
-        for command in commands:
+        for command in commands.value:
             if command.allows(program, args):
                 return program, f"{subject} has command {command}: {program}"
         rule = f"{subject} has no command {program} with these arguments"
     raise Refused(
         f"{grant.subject} may not start {name!r}, or not with these arguments",
         rule,
+        commands.place,
         obj=name,
         hint=f"commands are matched by their real path; {_ASK}",
     )
@@ -102,6 +109,7 @@ def _check_limits(grant: Grant, asked: Limits) -> None:
         raise Refused(
             f"{grant.subject} may not ask for limits: {', '.join(names)}",
             f"{grant.subject} has no own limits",
+            _place(grant, grant.rules.own_limits or grant.rules.profile),
             obj=names[0],
             hint="leave them out: the job gets those that the server's administrator has chosen",
         )
@@ -109,6 +117,7 @@ def _check_limits(grant: Grant, asked: Limits) -> None:
         raise Refused(
             f"{grant.subject} may not ask for so much: {name}",
             f"{grant.subject} has ceiling {grant.ceiling.name}, and {name} is above it",
+            _place(grant, grant.rules.ceiling),
             obj=name,
             hint="ask for less, or leave it out",
         )
@@ -120,6 +129,7 @@ def _check_env(grant: Grant, spec: JobSpec) -> None:
         raise Refused(
             f"{grant.subject} may not set environment variable {name}",
             f"{grant.subject} has no env {name}",
+            _place(grant, grant.rules.env or grant.rules.commands),
             obj="env",
             hint="leave it out",
         )
@@ -129,24 +139,32 @@ def _check_walls(grant: Grant, asked: Confinement, mode: Mode, rules: IsolationC
     network = Network.HOST if mode is Mode.NONE else asked.network or rules.network or Network.NONE
     modes = grant.modes
     if modes is not None and mode not in modes:
-        raise _refused(grant, f"isolation {mode.value}", "isolation", [one.value for one in Mode if one in modes])
+        allowed = [one.value for one in Mode if one in modes]
+        raise _refused(grant, grant.rules.isolation, f"isolation {mode.value}", "isolation", allowed)
     if grant.rules.network is not None and network not in grant.rules.network.value:
         networks = grant.rules.network.value
         what = f"network {network.value}, which isolation none has" if mode is Mode.NONE else f"network {network.value}"
-        raise _refused(grant, what, "network", [one.value for one in Network if one in networks])
+        allowed = [one.value for one in Network if one in networks]
+        raise _refused(grant, grant.rules.network, what, "network", allowed)
     if mode is Mode.ROOTFS and grant.decisions[Verb.ROOTFS_LIST].reach is Reach.NONE:
-        raise _refused(grant, "isolation rootfs: it sees no root file systems", "rootfs", [])
+        seen = grant.rules.verbs.get(Verb.ROOTFS_LIST)
+        raise _refused(grant, seen, "isolation rootfs: it sees no root file systems", "rootfs")
     if grant.commands is not None:
         # Either could bring another file to the place of one that was checked.
         if mode is Mode.ROOTFS:
-            raise _refused(grant, "isolation rootfs: it has a list of commands", "isolation", [])
+            raise _refused(grant, grant.rules.commands, "isolation rootfs: it has a list of commands", "isolation")
         if asked.binds:
-            raise _refused(grant, "binds: it has a list of commands", "binds", [])
+            raise _refused(grant, grant.rules.commands, "binds: it has a list of commands", "binds")
 
 
-def _refused(grant: Grant, what: str, obj: str, allowed: list[str]) -> Refused:
+def _refused(grant: Grant, setting: Setting[Any] | None, what: str, obj: str, allowed: Sequence[str] = ()) -> Refused:
     hint = f"allowed: {', '.join(allowed)}" if allowed else _ASK
-    return Refused(f"{grant.subject} may not have {what}", f"{grant.subject} has no {what}", obj=obj, hint=hint)
+    rule = f"{grant.subject} has no {what}"
+    return Refused(f"{grant.subject} may not have {what}", rule, _place(grant, setting), obj=obj, hint=hint)
+
+
+def _place(grant: Grant, setting: Setting[Any] | None) -> Place:
+    return grant.rules.place if setting is None else setting.place
 
 
 def _profile(grant: Grant, defaults: Limits) -> Limits | None:

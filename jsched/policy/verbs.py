@@ -46,5 +46,3 @@ class Reach(enum.IntEnum):
 
 # Who may use one of these on a job knows that it is there.
 SIGHT = (Verb.STATUS, Verb.STREAM, Verb.LIST, Verb.WAIT)
-# These act on a job that somebody has to know of before.
-ON_JOBS = (*SIGHT, Verb.STOP, Verb.DELETE)

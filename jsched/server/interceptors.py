@@ -28,10 +28,10 @@ from jsched.errors import (
     Unavailable,
     Unimplemented,
 )
+from jsched.policy.access import Access, authorize
 from jsched.policy.grant import Refused
 from jsched.policy.verbs import Verb
 from jsched.server import handlers, status
-from jsched.server.access import Access, authorize
 from jsched.server.audit import Audit, Entry
 from jsched.server.identity import Identity, InvalidIdentity, identify
 from jsched.server.methods import JOB_SERVICE, METHODS, OPEN_METHODS, ROOTFS_SERVICE
@@ -242,8 +242,7 @@ class Gate(grpc.aio.ServerInterceptor):
         verb = METHODS.get(entry.method)
         if verb is None:
             raise Refused("this method may not be called", "the method is in no table", obj=entry.method)
-        user, role = call.identity.user, call.identity.role
-        call.access = authorize(self._policies.policy.grant(user, role), user, role, verb)
+        call.access = authorize(self._policies.policy, call.identity.user, call.identity.role, verb)
 
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of jsched's own services while the server comes up or goes down."""

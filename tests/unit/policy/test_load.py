@@ -231,8 +231,14 @@ WRONG = [
     (
         "[roles.user.verbs]\nstatus = 'own'\nstop = 'any'",
         3,
-        "role user has stop any, and can't see others' jobs",
+        "role user has stop any, and can't see what is another's",
         "status any",
+    ),
+    (
+        "[roles.user.verbs]\nstatus = 'any'\nrootfs_delete = 'any'",
+        3,
+        "role user has rootfs delete any, and can't see what is another's",
+        "rootfs_list any",
     ),
     (
         "[roles.user]\ncommands = []\nenv = ['LANG', 'LD_PRELOAD']",

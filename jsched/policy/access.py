@@ -1,10 +1,11 @@
-"""What the caller of an RPC may see and reach, as the policy has decided when it came in."""
+"""What a caller may see and reach with one verb."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from jsched.policy.grant import Decision, Grant, Refused
+from jsched.policy.policy import Policy
 from jsched.policy.verbs import Reach, Verb
 
 
@@ -23,8 +24,10 @@ class Access:
 
     @property
     def visible_to(self) -> str | None:
-        """The user whose jobs are all that there are for the caller, None if all are."""
-        return None if self.grant.sees is Reach.ANY else self.user
+        """The user whose jobs, or root file systems, are all that there are for the caller, None if all are."""
+        trees = self.verb in (Verb.ROOTFS_LIST, Verb.ROOTFS_DELETE)
+        sees = self.grant.decisions[Verb.ROOTFS_LIST].reach if trees else self.grant.sees
+        return None if sees is Reach.ANY else self.user
 
     @property
     def limited_to(self) -> str | None:
@@ -36,29 +39,28 @@ class Access:
         """Whether there are jobs that the caller sees and the verb does not reach."""
         return self.visible_to is None and self.limited_to is not None
 
-    def check(self, owner: str, job_id: str) -> None:
-        """Raise Refused unless the verb reaches a job that the caller sees."""
+    def check(self, owner: str, name: str) -> None:
+        """Raise Refused unless the verb reaches a job, or a root file system, that the caller sees."""
         if self.limited_to not in (None, owner):
             raise Refused(
-                f"{self.grant.subject} may not {self.verb.value} another's job",
+                f"{self.grant.subject} may not {self.verb.value} what is another's",
                 self.decision.rule,
-                obj=job_id,
-                hint="only jobs of your own",
+                self.decision.place,
+                obj=name,
+                hint="only what is your own",
             )
 
 
-def authorize(grant: Grant | None, user: str, role: str, verb: Verb) -> Access:
+def authorize(policy: Policy, user: str, role: str, verb: Verb) -> Access:
     """Return the access of a caller; raises Refused if it does not have the verb at all."""
-    if grant is None:
-        rule = f"no rule for role {role}"
-    else:
-        access = Access(user, verb, grant)
-        if access.decision.reach is not Reach.NONE:
-            return access
-        rule = access.decision.rule
+    grant = policy.grant(user, role)
+    if grant is not None and grant.decisions[verb].reach is not Reach.NONE:
+        return Access(user, verb, grant)
+    decision = policy.decide(user, role, verb)
     raise Refused(
         f"role {role} may not {verb.value}",
-        rule,
+        decision.rule,
+        decision.place,
         obj=verb.value,
         hint="ask your administrator for a certificate with a role that may",
     )
