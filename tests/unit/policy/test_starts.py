@@ -128,10 +128,11 @@ def test_root_file_systems() -> None:
     """A job runs in those that its owner sees: all, its own, or none."""
     spec = JobSpec(["true"], confinement=Confinement(rootfs="debian"))
     for reach, owner in (("any", None), ("own", "alice")):
-        more = f'[users.alice.verbs]\nrootfs_list = "{reach}"\n'
+        more = f'[users.alice.verbs]\nrootfs_list = "{reach}"\nrootfs_delete = "none"\n'
         assert admit(grant("", more), "alice", spec, DEFAULTS).terms.rootfs_of == owner
     with pytest.raises(Refused, match="sees no root file systems"):
-        admit(grant("", '[users.alice.verbs]\nrootfs_list = "none"\n'), "alice", spec, DEFAULTS)
+        more = '[users.alice.verbs]\nrootfs_list = "none"\nrootfs_delete = "none"\n'
+        admit(grant("", more), "alice", spec, DEFAULTS)
 
 
 def test_binds() -> None:
