@@ -239,8 +239,8 @@ class Engine:
             return future.result()
         raise _going_away()
 
-    def _users_of(self, digest: str) -> Sequence[str]:
-        return self._lifecycle.users_of(digest)
+    def _users_of(self, digest: str, visible_to: str | None) -> Sequence[str]:
+        return self._lifecycle.users_of(digest, visible_to)
 
     def _fail(self, error: JschedError) -> None:
         if not self.failed.done():

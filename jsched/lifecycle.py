@@ -67,9 +67,11 @@ class Lifecycle:
         """Return a job that has not ended, None for any other."""
         return self._live.get(job_id)
 
-    def users_of(self, digest: str) -> list[str]:
-        """Return the ids of the live jobs that use a root file system."""
-        return [job_id for job_id, live in self._live.items() if live.rootfs == digest]
+    def users_of(self, digest: str, visible_to: str | None) -> list[str]:
+        """Return the ids of the live jobs that use a root file system, all of them or one user's."""
+        return [
+            job_id for job_id, live in self._live.items() if live.rootfs == digest and visible_to in (None, live.owner)
+        ]
 
     async def close(self, within: float) -> None:
         """Finish what is under way, for so many seconds, and let go of the monitors; running jobs go on."""

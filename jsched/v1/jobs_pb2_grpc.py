@@ -27,7 +27,10 @@ if _version_not_supported:
 
 class JobServiceStub:
     """JobService runs jobs. Wherever a request takes a job_id, it takes the whole id, a unique
-    prefix of at least 8 hexadecimal digits, or the name of a job (the newest with that name).
+    prefix of at least 8 hexadecimal digits, or the name of a job: the live one that has it, or the
+    newest that has ended. A name that live jobs of several users have is INVALID_ARGUMENT with
+    their ids, for a caller who may see them. A job that the caller may not see does not exist: it
+    is NOT_FOUND as an id that never was, and neither a prefix nor a name stands for it.
     """
 
     def __init__(self, channel):
@@ -75,7 +78,10 @@ class JobServiceStub:
 
 class JobServiceServicer:
     """JobService runs jobs. Wherever a request takes a job_id, it takes the whole id, a unique
-    prefix of at least 8 hexadecimal digits, or the name of a job (the newest with that name).
+    prefix of at least 8 hexadecimal digits, or the name of a job: the live one that has it, or the
+    newest that has ended. A name that live jobs of several users have is INVALID_ARGUMENT with
+    their ids, for a caller who may see them. A job that the caller may not see does not exist: it
+    is NOT_FOUND as an id that never was, and neither a prefix nor a name stands for it.
     """
 
     def StartJob(self, request, context):
@@ -177,7 +183,10 @@ def add_JobServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class JobService:
     """JobService runs jobs. Wherever a request takes a job_id, it takes the whole id, a unique
-    prefix of at least 8 hexadecimal digits, or the name of a job (the newest with that name).
+    prefix of at least 8 hexadecimal digits, or the name of a job: the live one that has it, or the
+    newest that has ended. A name that live jobs of several users have is INVALID_ARGUMENT with
+    their ids, for a caller who may see them. A job that the caller may not see does not exist: it
+    is NOT_FOUND as an id that never was, and neither a prefix nor a name stands for it.
     """
 
     @staticmethod

@@ -56,6 +56,22 @@ def test_default_and_asked(resources: Resources) -> None:
     assert planned.cgroup is not None
 
 
+def test_a_profile_of_ones_own(resources: Resources) -> None:
+    """Another profile is in the place of the configuration's, fitted to this machine as that is."""
+    profile = Limits(memory=64 * MIB, cpus=8000.0)
+    cpus = float(os.cpu_count() or 1)
+    assert resources.plan("job", NO_LIMITS, profile=profile).applied == Limits(memory=64 * MIB, cpus=cpus)
+    assert resources.plan("job", Limits(cpus=0.5), profile=profile).applied == Limits(memory=64 * MIB, cpus=0.5)
+    assert resources.plan("job", NO_LIMITS, profile=NO_LIMITS).applied == NO_LIMITS
+    assert resources.plan("job", NO_LIMITS).applied == Limits(pids=50)
+
+
+def test_a_profile_that_can_not_be_applied(tmp_path: Path) -> None:
+    """What the machine can't apply of a profile is told of the job, which is not refused for it."""
+    planned = without(tmp_path, Profile(Limits(pids=50))).plan("job", NO_LIMITS, profile=Limits(memory=64 * MIB))
+    assert [one.limit for one in planned.unenforced] == ["memory"]
+
+
 def test_refused(tmp_path: Path) -> None:
     """A limit that was asked for and can't be applied is an error that names the limit and the controller."""
     with pytest.raises(FailedPrecondition, match="controller memory: not mounted") as caught:
