@@ -8,6 +8,8 @@ from jsched.policy.grant import Decision, Grant, Refused
 from jsched.policy.policy import Policy
 from jsched.policy.verbs import Reach, Verb
 
+_ON_TREES = (Verb.ROOTFS_UPLOAD, Verb.ROOTFS_LIST, Verb.ROOTFS_DELETE)
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -25,9 +27,14 @@ class Access:
     @property
     def visible_to(self) -> str | None:
         """The user whose jobs, or root file systems, are all that there are for the caller, None if all are."""
-        trees = self.verb in (Verb.ROOTFS_LIST, Verb.ROOTFS_DELETE)
-        sees = self.grant.decisions[Verb.ROOTFS_LIST].reach if trees else self.grant.sees
-        return None if sees is Reach.ANY else self.user
+        if self.verb not in _ON_TREES:
+            return self.jobs_of
+        return None if self.grant.decisions[Verb.ROOTFS_LIST].reach is Reach.ANY else self.user
+
+    @property
+    def jobs_of(self) -> str | None:
+        """The user whose jobs are all that there are for the caller, None if all are."""
+        return None if self.grant.sees is Reach.ANY else self.user
 
     @property
     def limited_to(self) -> str | None:
