@@ -172,6 +172,11 @@ class Engine:
                 return job if job.state.ended else await self._store.resolve(job.id)
         return await self._undrained(live.ended)
 
+    def owner_of(self, job_id: str) -> str | None:
+        """Return whose a live job is, by its whole id, None for any other; needs no look at the database."""
+        live = self._lifecycle.live(job_id)
+        return None if live is None else live.owner
+
     def ending(self, job_id: str) -> asyncio.Future[Job] | None:
         """Return the future that has the job once it has ended, None if that is so already.
 

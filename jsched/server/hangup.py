@@ -14,7 +14,7 @@ class Hangup:
     """Does each of its `actions` after a SIGHUP, one after the other; signals that come meanwhile are one more."""
 
     def __init__(self) -> None:
-        self.actions: list[Callable[[], Awaitable[object]]] = []
+        self.actions: list[Callable[[], Awaitable[object] | None]] = []
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -35,6 +35,8 @@ class Hangup:
             self._asked.clear()
             for action in self.actions:
                 try:
-                    await action()
+                    doing = action()
+                    if doing is not None:
+                        await doing
                 except Exception:  # noqa: BLE001 - a defect in one must not keep the next SIGHUP from being heard
                     _LOG.exception("what SIGHUP asks for failed")

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from jsched.errors import JschedError
 from jsched.policy.load import load
 from jsched.policy.policy import Policy
-from jsched.policy.verbs import Reach, Verb
-from jsched.server.identity import Identity
 
 _LOG = logging.getLogger("jsched.server")
 
@@ -51,10 +49,3 @@ class PolicySource:
             for listener in self.changed:
                 listener()
             return None
-
-    def still_allowed(self, identity: Identity, verb: Verb, owner: str | None) -> bool:
-        """Return whether a call that runs would be allowed now; `owner` is its job's, None if it is about none."""
-        reach = self.policy.decide(identity.user, identity.role, verb).reach
-        if reach is Reach.OWN:
-            return owner is None or owner == identity.user
-        return reach is Reach.ANY

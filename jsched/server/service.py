@@ -19,7 +19,7 @@ from jsched.output.follower import Follower
 from jsched.policy import starts
 from jsched.policy.starts import Admission, Defaults
 from jsched.server import convert
-from jsched.server.interceptors import current_call
+from jsched.server.call import current_call
 from jsched.v1 import jobs_pb2 as pb
 
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ class JobService:
     async def wait_job(self, request: pb.WaitJobRequest, _: Context) -> pb.WaitJobResponse:
         """Wait for a job's end."""
         ref, visible_to = await self._reach(request.job_id)
+        call = current_call()
+        call.owner = self._engine.owner_of(ref)
+        if call.owner is None:
+            job = await self._engine.get(ref, visible_to=visible_to)
+            ref, call.owner = job.id, job.owner
         return pb.WaitJobResponse(job=convert.from_job(await self._engine.wait(ref, visible_to=visible_to)))
 
     async def delete_job(self, request: pb.DeleteJobRequest, _: Context) -> pb.DeleteJobResponse:
@@ -111,7 +116,9 @@ class JobService:
         """Send a job's output, and say how it ended."""
         ref, visible_to = await self._reach(request.job_id)
         job = await self._engine.get(ref, visible_to=visible_to)
-        job_id = current_call().job_id = job.id
+        call = current_call()
+        job_id = call.job_id = job.id
+        call.owner = job.owner
         # Held from the start: the job may be deleted before all of its output is sent.
         ending = self._engine.ending(job_id)
         if ending is None and not job.state.ended:

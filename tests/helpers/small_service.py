@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from jsched.errors import FailedPrecondition, NotFound, StartFailed
-from jsched.server.interceptors import current_call
+from jsched.server.call import current_call
 from jsched.v1 import jobs_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -9,7 +9,7 @@ from jsched import certificate_files
 from jsched.commands.doctor.finding import Finding, fail, ok, warn
 from jsched.config import Config
 from jsched.errors import JschedError
-from jsched.server import tls
+from jsched.server.trust import read_trust
 
 _SOON = timedelta(days=30)
 
@@ -20,11 +20,11 @@ def certificates(config: Config, now: datetime | None = None) -> Iterator[Findin
         yield fail("certificates", "no directory is configured", "set certs_dir, or give --certs")
         return
     try:
-        tls.check(config.certs_dir)
+        read_trust(config.certs_dir)
     except JschedError as error:
         yield fail("certificates", error.message, error.hint or "make them again, or put the right files there")
         return
-    for name in (tls.CERTIFICATE, tls.CLIENT_CA):
+    for name in (certificate_files.SERVER_CERTIFICATE, certificate_files.CLIENT_CA):
         path = config.certs_dir / name
         until = min(one.not_valid_after_utc for one in certificate_files.read_certificates(path))
         left = until - (now or datetime.now(UTC))
