@@ -50,6 +50,7 @@ def make_odd_client(
     ca: Issued | None,
     *,
     users: Sequence[str] = ("alice",),
+    units: Sequence[str] = (),
     roles: Sequence[bytes] = (utf8_string("admin"),),
     critical_role: bool = False,
     purpose: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -61,7 +62,12 @@ def make_odd_client(
     """Make a client certificate; without a CA it signs itself. `roles` are the raw values of role extensions."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user, _validate=False) for user in users])
+    subject = x509.Name(
+        [
+            *(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit, _validate=False) for unit in units),
+            *(x509.NameAttribute(NameOID.COMMON_NAME, user, _validate=False) for user in users),
+        ]
+    )
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
