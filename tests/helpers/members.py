@@ -29,7 +29,7 @@ def write_certificates(directory: Path, members: Iterable[tuple[str, str]], *, i
     (directory / "server-ca.crt").write_bytes(server_ca.certificate_pem)
     for user, role in members:
         where = {"units": (role,), "roles": ()} if in_ou else {"roles": (utf8_string(role),)}
-        client = make_odd_client(client_ca, users=(user,), **where)  # type: ignore[arg-type]
+        client = make_odd_client(client_ca, users=(user,), **where)
         (directory / f"{user}.crt").write_bytes(client.certificate_pem)
         (directory / f"{user}.key").write_bytes(client.key_pem)
         (directory / f"{user}.key").chmod(0o600)
