@@ -39,13 +39,14 @@ _Found = dict[str, bytes | FailedPrecondition]
 class TrustWatch:
     """`current` is what is trusted now; `listeners` are called on the event loop after each change of it.
 
-    Made on the event loop that it tells. `close` ends its thread.
+    Made on the event loop that it tells; it looks every `every` seconds. `close` ends its thread.
     """
 
-    def __init__(self, certs_dir: Path, trust: Trust) -> None:
+    def __init__(self, certs_dir: Path, trust: Trust, *, every: float = EVERY) -> None:
         self.current = trust
         self.listeners: list[Callable[[], None]] = []
         self._certs_dir = certs_dir
+        self._every = every
         self._loop = asyncio.get_running_loop()
         self._shown = trust
         self._complaints: dict[str, str] = {}
@@ -94,7 +95,7 @@ class TrustWatch:
                 self._look()
             except Exception:  # noqa: BLE001 - a thread that ends would leave yesterday's trust in force
                 _LOG.exception("a defect in looking at the certificate files; what was trusted before stays in use")
-            self._wake.wait(EVERY)
+            self._wake.wait(self._every)
             self._wake.clear()
 
     def _look(self) -> None:
