@@ -1,10 +1,11 @@
-"""Certificates and keys in files: reading them, and saying precisely what is wrong with them.
+"""Certificates, keys and revocation lists in files: reading them, and saying precisely what is wrong with them.
 
 Every function raises FailedPrecondition that names the file.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,15 @@ from jsched.errors import FailedPrecondition
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+# What a server reads in its directory of certificates; the list may be missing.
+SERVER_CERTIFICATE = "server.crt"
+SERVER_KEY = "server.key"
+CLIENT_CA = "client-ca.crt"
+CLIENT_CRL = "client-ca.crl"
+
+_CRL_BEGINS = b"-----BEGIN X509 CRL-----"
+_CRL = re.compile(_CRL_BEGINS + b".+?-----END X509 CRL-----", re.DOTALL)
+
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
     """Return the certificates in a PEM file, at least one, in the file's order."""
@@ -26,6 +36,20 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(content)
     except (ValueError, UnsupportedAlgorithm):
         raise FailedPrecondition(f"{path} holds no certificate in PEM form", obj=str(path)) from None
+
+
+def read_revocation_lists(path: Path) -> list[x509.CertificateRevocationList]:
+    """Return the revocation lists in a PEM file, at least one, in the file's order."""
+    content = _read(path)
+    blocks = _CRL.findall(content)
+    try:
+        lists = [x509.load_pem_x509_crl(block) for block in blocks]
+    except (ValueError, UnsupportedAlgorithm):
+        lists = []
+    # One that was cut off must not count as one that is not there.
+    if not lists or len(lists) != content.count(_CRL_BEGINS):
+        raise FailedPrecondition(f"{path} holds no revocation list in PEM form, or one that is damaged", obj=str(path))
+    return lists
 
 
 def read_key(path: Path) -> PrivateKeyTypes:
