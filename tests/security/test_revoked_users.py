@@ -68,9 +68,7 @@ def test_a_server_does_not_start_with_a_list_that_is_wrong(server: Server) -> No
     server.terminate()
     try:
         path.write_bytes(good[:-40])
-        with pytest.raises(
-            AssertionError, match=r"client-ca\.crl holds no revocation list"
-        ):
+        with pytest.raises(AssertionError, match=r"client-ca\.crl holds no revocation list"):
             server.start()
     finally:
         path.write_bytes(good)
