@@ -63,6 +63,11 @@ def revocation_lists_in(content: bytes, path: Path) -> list[x509.CertificateRevo
     return found
 
 
+def read_revocation_lists(path: Path) -> list[x509.CertificateRevocationList]:
+    """Return the revocation lists in a PEM file, at least one, in the file's order."""
+    return revocation_lists_in(read(path), path)
+
+
 def read_key(path: Path) -> PrivateKeyTypes:
     """Return the private key in a PEM file; it must not be encrypted."""
     return key_in(read(path), path)

@@ -19,6 +19,7 @@ from jsched import certificate_files
 from jsched.certificate_files import CLIENT_CA, CLIENT_CRL, SERVER_CERTIFICATE, SERVER_KEY
 from jsched.errors import FailedPrecondition
 from jsched.server.authorities import Authority
+from jsched.server.expiry_warnings import ExpiryWarnings
 from jsched.server.trust import Trust, read_bundle, read_revocations, read_server
 
 if TYPE_CHECKING:
@@ -39,16 +40,19 @@ _Found = dict[str, bytes | FailedPrecondition]
 class TrustWatch:
     """`current` is what is trusted now; `listeners` are called on the event loop after each change of it.
 
-    Made on the event loop that it tells. `close` ends its thread.
+    Made on the event loop that it tells; it looks every `every` seconds. `close` ends its thread.
     """
 
-    def __init__(self, certs_dir: Path, trust: Trust) -> None:
+    def __init__(self, certs_dir: Path, trust: Trust, *, every: float = EVERY) -> None:
         self.current = trust
         self.listeners: list[Callable[[], None]] = []
         self._certs_dir = certs_dir
+        self._expiry_warnings = ExpiryWarnings(certs_dir)
+        self._every = every
         self._loop = asyncio.get_running_loop()
         self._shown = trust
         self._complaints: dict[str, str] = {}
+        self._say_again = False
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
@@ -67,7 +71,7 @@ class TrustWatch:
 
     def look_now(self) -> None:
         """Look at the files at once, and say again what is wrong with them."""
-        self._complaints = {}
+        self._say_again = True
         self._wake.set()
 
     def close(self) -> None:
@@ -92,12 +96,16 @@ class TrustWatch:
         while not self._closed:
             try:
                 self._look()
+                self._expiry_warnings.look()
             except Exception:  # noqa: BLE001 - a thread that ends would leave yesterday's trust in force
                 _LOG.exception("a defect in looking at the certificate files; what was trusted before stays in use")
-            self._wake.wait(EVERY)
+            self._wake.wait(self._every)
             self._wake.clear()
 
     def _look(self) -> None:
+        if self._say_again:
+            self._say_again = False
+            self._complaints = {}
         found = self._read()
         trust = self._take_revocations(self._take_bundle(self._take_server(self.current, found), found), found)
         if trust is self.current:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,7 @@ class GuardedServer:
 
 def main(certs_dir: Path, audit_path: Path, prepared: bool) -> None:
     """Serve until stdin ends."""
+    logging.basicConfig(level=logging.INFO)
     if prepared:
         tls.prepare(certs_dir)
     asyncio.run(_serve(certs_dir, audit_path))
