@@ -93,6 +93,7 @@ class Engine:
             exits_dir=config.exits_dir,
             stops_dir=config.stops_dir,
             log_gid=await asyncio.to_thread(datadir.log_gid, config),
+            start_timeout=config.start_timeout,
         )
         await supervisor.open()
         stack.push_async_callback(supervisor.close)
@@ -134,7 +135,8 @@ class Engine:
     ) -> StopResult:
         """Stop a job and return once its whole process tree is gone; harmless if it has ended.
 
-        SIGTERM first, SIGKILL after `grace` seconds (the job's own if None, 0 = at once).
+        SIGTERM first, SIGKILL after `grace` seconds (the job's own if None, 0 = at once). A job whose
+        command is not executed yet, and is not within a second, has FAILED.
         """
         if grace is not None:
             check_seconds("grace", grace)
@@ -142,9 +144,11 @@ class Engine:
         live = self._lifecycle.live(job.id)
         if live is None:
             return StopResult(await self._store.resolve(job.id), already_ended=True)
-        await self._undrained(live.started)
         own_grace = job.spec.grace
-        await self._lifecycle.request_stop(live, by, own_grace if grace is None else grace, own_grace)
+        wanted = own_grace if grace is None else grace
+        await self._undrained(self._lifecycle.settle_start(live, by, wanted))
+        if not live.ended.done():
+            await self._lifecycle.request_stop(live, by, wanted, own_grace)
         return StopResult(await self._undrained(live.ended), already_ended=False)
 
     async def get(self, ref: str, *, visible_to: str | None = None) -> Job:

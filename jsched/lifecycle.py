@@ -33,6 +33,9 @@ from jsched.tasks import RETRY_SECONDS, Tasks, insist
 
 _LOG = logging.getLogger(__name__)
 _RECOVERY_SECONDS = 5.0
+# A start takes some milliseconds. One that is under way as it should be is not cut off by a stop.
+_START_SECONDS = 1.0
+_AGAIN_SECONDS = 0.1
 
 
 class Lifecycle:
@@ -59,7 +62,7 @@ class Lifecycle:
         self._tasks = Tasks()
         self._settler = Settler(config, store, resources, self._live, self._tasks, supervisor.release, ended)
         preparation = Preparation(config, resources, confiner, trees)
-        self._starter = Starter(store, supervisor, preparation, self._live, self._tasks, self._settler)
+        self._starter = Starter(store, supervisor, resources, preparation, self._live, self._tasks, self._settler)
         self.start = self._starter.start
         self.exit_record_arrived = self._settler.exit_record_arrived
 
@@ -99,16 +102,28 @@ class Lifecycle:
         await self._settler.look_for_exit_records()
         self._supervisor.fill()
 
+    def settle_start(self, live: LiveJob, who: str, grace: float) -> asyncio.Task[None]:
+        """See to it that a job's start is over: one that takes longer than `grace`, or a second, is ended."""
+        return self._tasks.spawn(self._settle_start(live, who, min(grace, _START_SECONDS)))
+
+    async def _settle_start(self, live: LiveJob, who: str, patience: float) -> None:
+        await asyncio.wait((live.started,), timeout=patience)
+        # With a monitor that is known to run the job, a stop needs nothing else.
+        if live.started.done() or live.run is not None:
+            return
+        await self._note_stopped_by(live, who)
+        while not live.started.done():
+            # It may be about to be launched, or its monitor be about to tell that it runs.
+            self._supervisor.end_launch(live.id)
+            await asyncio.wait((live.started,), timeout=_AGAIN_SECONDS)
+
     async def request_stop(self, live: LiveJob, who: str, grace: float, own_grace: float) -> None:
         """Ask a live job's monitor for its end within `grace` seconds, and note who wanted it.
 
         Raises ResourceExhausted if the disk is full and `grace` is longer than the job's own:
         what can't be noted, the monitor can't be told.
         """
-        try:
-            await self._store.set_stopped_by(live.id, who)
-        except ResourceExhausted as error:
-            _LOG.warning("job %s is stopped by %s, which can't be noted: %s", live.id, who, error)
+        await self._note_stopped_by(live, who)
         try:
             await asyncio.to_thread(self._supervisor.note_stop, live.id, grace)
         except ResourceExhausted:
@@ -117,6 +132,12 @@ class Lifecycle:
             if grace < own_grace:
                 self._tasks.spawn(self._note_stop_later(live, grace))
         await self._signal_stop(live)
+
+    async def _note_stopped_by(self, live: LiveJob, who: str) -> None:
+        try:
+            await self._store.set_stopped_by(live.id, who)
+        except ResourceExhausted as error:
+            _LOG.warning("job %s is stopped by %s, which can't be noted: %s", live.id, who, error)
 
     async def _note_stop_later(self, live: LiveJob, grace: float) -> None:
         """Make a stop as quick as it was asked to be once there is room to say so, if it is not over by then."""

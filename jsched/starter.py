@@ -26,10 +26,12 @@ from jsched.job import FailedStep, Job, JobSpec
 from jsched.linux import process
 from jsched.live import LiveJob
 from jsched.preparation import Preparation, Prepared
+from jsched.resources import Resources
 from jsched.settler import Settler
 from jsched.state import Event, advance
 from jsched.store import Store
 from jsched.store.rows import from_nanoseconds, outcome_columns, to_microseconds
+from jsched.supervisor import failures
 from jsched.supervisor.client import Supervisor
 from jsched.supervisor.record import RunRecord
 from jsched.tasks import RETRY_SECONDS, Tasks, insist
@@ -45,6 +47,7 @@ class Starter:
         self,
         store: Store,
         supervisor: Supervisor,
+        resources: Resources,
         preparation: Preparation,
         live: dict[str, LiveJob],
         tasks: Tasks,
@@ -52,6 +55,7 @@ class Starter:
     ) -> None:
         self._store = store
         self._supervisor = supervisor
+        self._resources = resources
         self._preparation = preparation
         self._live = live
         self._tasks = tasks
@@ -149,6 +153,9 @@ class Starter:
             )
         except StartFailed as error:
             await self._note_failed_start(live, error)
+            if error.step == failures.START:
+                # Its monitor is gone, and whatever has hung may hold the cgroup for a while.
+                self._tasks.spawn(asyncio.to_thread(self._resources.end, live.id))
             raise
         except JschedError as error:
             # The caller need not wait for a full disk to have room again.
