@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from jsched import datadir
+from jsched.census import Census
 from jsched.config import Config
 from jsched.confiner import Confiner
 from jsched.environment import home_directory
@@ -22,6 +23,7 @@ from jsched.output.follower import Follower, open_follower
 from jsched.output.logfile import LogFiles
 from jsched.output.watcher import Watcher
 from jsched.resources import Resources
+from jsched.stats import Stats
 from jsched.store import Store
 from jsched.supervisor.client import Supervisor
 from jsched.terms import SERVERS_OWN, Terms
@@ -101,6 +103,7 @@ class Engine:
             config, self._store, supervisor, self._resources, confiner, self.rootfs, self._logs.finish
         )
         stack.push_async_callback(self._close_lifecycle)
+        self._census = Census(self._store, self._resources, self._logs, self._lifecycle.jobs)
         watcher.watch_directory(config.exits_dir, self._lifecycle.exit_record_arrived)
         await self._lifecycle.recover()
 
@@ -181,6 +184,10 @@ class Engine:
         live = self._lifecycle.live(job_id)
         return None if live is None else live.owner
 
+    async def stats(self, *, visible_to: str | None = None) -> Stats:
+        """Return how many jobs there are by state, what those that run use together, and how many followers."""
+        return await self._census.stats(visible_to)
+
     def ending(self, job_id: str) -> asyncio.Future[Job] | None:
         """Return the future that has the job once it has ended, None if that is so already.
 
@@ -210,6 +217,7 @@ class Engine:
                 offset=offset,
                 follow=follow,
                 chunk_size=self._config.chunk_size,
+                owner=job.owner,
             )
         except DataLoss:
             # If the job is deleted at the same time, nothing is lost: it is not there any more, or about to be gone.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from jsched import recovery
 from jsched.config import Config
@@ -41,7 +41,7 @@ _AGAIN_SECONDS = 0.1
 class Lifecycle:
     """The live jobs, and the only place where a job's state moves.
 
-    `ended` is called with a job's id once its end is written down.
+    `ended` is called with a job's id once its end is written down. `jobs` are the live ones by id.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Lifecycle:
         self._store = store
         self._supervisor = supervisor
         self._live: dict[str, LiveJob] = {}
+        self.jobs: Mapping[str, LiveJob] = self._live
         self._tasks = Tasks()
         self._settler = Settler(config, store, resources, self._live, self._tasks, supervisor.release, ended)
         preparation = Preparation(config, resources, confiner, trees)

@@ -6,17 +6,20 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from jsched.config import Config
 from jsched.errors import FailedPrecondition, InvalidArgument
-from jsched.isolation.cgroup import CgroupUsage
+from jsched.isolation.cgroup import CgroupLoad, CgroupUsage
 from jsched.isolation.discovery import discover
 from jsched.isolation.draft import Planned
 from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name
 from jsched.job import Usage
 from jsched.limits import DISK_RATES, Limits, Unenforced
 from jsched.profile import REPORT, fit
+from jsched.stats import Load
 
+N = TypeVar("N", int, float)
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 10.0
 # A policy that is read again may have others: those of before are not kept for ever.
@@ -42,9 +45,12 @@ class Resources:
     def __init__(self, config: Config, hierarchy: Hierarchy | NoHierarchy | None = None) -> None:
         self.hierarchy = hierarchy or _hierarchy(config)
         self._report = config.limits.unenforceable == REPORT
+        self._enabled = config.limits.enabled
         self._own = config.limits.default
         self._fitted: dict[Limits, _Fitted] = {}
         self._fit(self._own)
+        if not self._enabled:
+            _LOG.info("limits are disabled by the configuration: jobs get none")
 
     def plan(self, job_id: str, asked: Limits, *, companions: int = 0, profile: Limits | None = None) -> Planned:
         """Return how a job's cgroup is to be made, which limits that applies, and which it should and does not.
@@ -75,13 +81,14 @@ class Resources:
         if known is not None:
             return known
         limits, changes = fit(profile, os.cpu_count() or 1, _machine_memory())
-        for change in changes:
+        for change in changes if self._enabled else ():
             _LOG.info("default limits: %s", change)
         # Nobody has asked for these, so a job is not refused for the want of them, but told.
         lacking = self.hierarchy.plan("", limits).unenforced
         for one in lacking:
             limits = limits.without(one.limit)
-            _LOG.warning("default limits: %s can't be applied: %s: %s", one.limit, one.controller, one.reason)
+            if self._enabled:
+                _LOG.warning("default limits: %s can't be applied: %s: %s", one.limit, one.controller, one.reason)
         if len(self._fitted) >= _MOST_PROFILES:
             self._fitted.clear()
         self._fitted[profile] = fitted = _Fitted(limits, lacking)
@@ -98,6 +105,26 @@ class Resources:
             _LOG.debug("job %s: its usage can't be read: %s", job_id, error)
             return None
         return None if used == CgroupUsage() else Usage(**used._asdict())
+
+    def load(self, job_ids: Iterable[str]) -> Load:
+        """Return what running jobs use together, as far as they have cgroups that tell."""
+        if isinstance(self.hierarchy, NoHierarchy):
+            return Load()
+        told = [load for job_id in job_ids if (load := self._load_of(self.hierarchy, job_id)) is not None]
+        return Load(
+            len(told),
+            cpu=_total(one.cpu for one in told),
+            memory=_total(one.memory for one in told),
+            pids=_total(one.pids for one in told),
+        )
+
+    def _load_of(self, hierarchy: Hierarchy, job_id: str) -> CgroupLoad | None:
+        try:
+            load = hierarchy.cgroup(job_id).load()
+        except OSError as error:
+            _LOG.debug("job %s: its load can't be read: %s", job_id, error)
+            return None
+        return None if load == CgroupLoad(None, None, None) else load
 
     def end(self, job_id: str) -> bool:
         """Kill what is left in a job's cgroup and remove it; return whether nothing is left.
@@ -147,6 +174,11 @@ def _hierarchy(config: Config) -> Hierarchy | NoHierarchy:
     if not config.limits.enabled:
         return NoHierarchy("the server's configuration has limits disabled")
     return discover(group_name(config.data_dir), config.limits.parent)
+
+
+def _total(values: Iterable[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def _asks(limits: Limits, name: str) -> bool:

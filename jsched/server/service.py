@@ -20,6 +20,7 @@ from jsched.policy import starts
 from jsched.policy.starts import Admission, Defaults
 from jsched.server import convert
 from jsched.server.call import current_call
+from jsched.server.stats import ServerStats
 from jsched.v1 import jobs_pb2 as pb
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class JobService:
     def __init__(self, engine: Engine, defaults: Defaults) -> None:
         self._engine = engine
         self._defaults = defaults
+        self._stats = ServerStats(engine)
         self._encodings: dict[str, _SharedEncoding] = {}
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -54,6 +56,7 @@ class JobService:
                 ),
                 "WaitJob": _unary(self.wait_job, pb.WaitJobRequest),
                 "DeleteJob": _unary(self.delete_job, pb.DeleteJobRequest),
+                "GetStats": _unary(self.get_stats, pb.GetStatsRequest),
             },
         )
 
@@ -111,6 +114,10 @@ class JobService:
         """Delete a job."""
         ref, visible_to = await self._reach(request.job_id)
         return pb.DeleteJobResponse(job_id=(await self._engine.remove(ref, visible_to=visible_to)).id)
+
+    async def get_stats(self, _request: pb.GetStatsRequest, _: Context) -> pb.GetStatsResponse:
+        """Tell in numbers what there is."""
+        return await self._stats.get(visible_to=current_call().access.limited_to)
 
     async def stream_output(self, request: pb.StreamOutputRequest, context: Context) -> None:
         """Send a job's output, and say how it ended."""

@@ -1,4 +1,4 @@
-"""Finding one job by what callers call it: its id, the beginning of that, or its name."""
+"""Finding one job by what callers call it: its id, the beginning of that, or its name; and counting them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 
 from jsched.errors import InvalidArgument, NotFound
 from jsched.job import Job
+from jsched.state import JobState
 from jsched.store.rows import to_record
 
 _ID_PREFIX = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
@@ -26,6 +27,13 @@ def resolve(db: sqlite3.Connection, ref: str, visible_to: str | None) -> Job:
             f"no job {ref!r}", obj=ref, hint="give a job's id, at least 8 digits of it, or its name; list shows them"
         )
     return to_record(row).job
+
+
+def count(db: sqlite3.Connection, visible_to: str | None) -> dict[JobState, int]:
+    """Return how many jobs there are by state."""
+    condition, values = ("1", ()) if visible_to is None else ("owner = ?", (visible_to,))
+    query = f"SELECT state, COUNT(*) FROM jobs WHERE {condition} GROUP BY state"  # noqa: S608
+    return {JobState(state): jobs for state, jobs in db.execute(query, values)}
 
 
 def _by_id(db: sqlite3.Connection, ref: str, prefix: str, visible_to: str | None) -> sqlite3.Row | None:

@@ -112,6 +112,10 @@ class Store:
         """
         return await self._connections.read(lambda db: _requested(db, spec, owner, request_id))
 
+    async def count(self, visible_to: str | None = None) -> dict[JobState, int]:
+        """Return how many jobs there are in each state that any is in, of all of them or of one user's."""
+        return await self._connections.read(lambda db: lookup.count(db, visible_to))
+
     async def live(self) -> list[JobRecord]:
         """Return all jobs that have not ended, oldest first."""
         return await self._connections.read(

@@ -74,6 +74,11 @@ class JobServiceStub:
                 request_serializer=jsched_dot_v1_dot_jobs__pb2.DeleteJobRequest.SerializeToString,
                 response_deserializer=jsched_dot_v1_dot_jobs__pb2.DeleteJobResponse.FromString,
                 _registered_method=True)
+        self.GetStats = channel.unary_unary(
+                '/jsched.v1.JobService/GetStats',
+                request_serializer=jsched_dot_v1_dot_jobs__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=jsched_dot_v1_dot_jobs__pb2.GetStatsResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -135,6 +140,14 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStats(self, request, context):
+        """GetStats tells in numbers what the server is doing: of all jobs, or of the caller's own alone if
+        that is all that the caller may see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -172,6 +185,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.DeleteJob,
                     request_deserializer=jsched_dot_v1_dot_jobs__pb2.DeleteJobRequest.FromString,
                     response_serializer=jsched_dot_v1_dot_jobs__pb2.DeleteJobResponse.SerializeToString,
+            ),
+            'GetStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=jsched_dot_v1_dot_jobs__pb2.GetStatsRequest.FromString,
+                    response_serializer=jsched_dot_v1_dot_jobs__pb2.GetStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -368,6 +386,33 @@ class JobService:
             '/jsched.v1.JobService/DeleteJob',
             jsched_dot_v1_dot_jobs__pb2.DeleteJobRequest.SerializeToString,
             jsched_dot_v1_dot_jobs__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/jsched.v1.JobService/GetStats',
+            jsched_dot_v1_dot_jobs__pb2.GetStatsRequest.SerializeToString,
+            jsched_dot_v1_dot_jobs__pb2.GetStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

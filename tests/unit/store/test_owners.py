@@ -129,6 +129,22 @@ def test_what_a_request_id_has_made(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_jobs_are_counted(tmp_path: Path) -> None:
+    """Jobs are counted by state, of all of them and of one owner; a state that none is in is not there."""
+
+    async def body(store: Store) -> None:
+        assert await store.count() == {}
+        for job in (ALICES, BOBS, a_job(owner="alice")):
+            await store.insert(job, None, BOOT)
+        await ended(store, ALICES)
+        assert await store.count() == {JobState.PENDING: 2, JobState.FAILED: 1}
+        assert await store.count("alice") == {JobState.PENDING: 1, JobState.FAILED: 1}
+        assert await store.count("bob") == {JobState.PENDING: 1}
+        assert await store.count("eve") == {}
+
+    run(tmp_path, body)
+
+
 def test_one_owners_jobs_are_found_without_the_others(tmp_path: Path) -> None:
     """Lists and names of one owner are looked up in indexes: how many jobs others have is not to be felt."""
 
@@ -141,6 +157,10 @@ def test_one_owners_jobs_are_found_without_the_others(tmp_path: Path) -> None:
             query = f"EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE {condition} ORDER BY seq DESC LIMIT 1"
             (plan,) = [row[3] for row in db.execute(query)]
             assert plan.startswith("SEARCH jobs USING INDEX jobs_owner"), plan
+        # Rows are long: what is counted is in an index alone.
+        for condition in ("1", "owner = 'a'"):
+            query = f"EXPLAIN QUERY PLAN SELECT state, COUNT(*) FROM jobs WHERE {condition} GROUP BY state"
+            assert "USING COVERING INDEX jobs_state" in next(row[3] for row in db.execute(query))
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
