@@ -20,8 +20,10 @@ from jsched.policy import starts
 from jsched.policy.starts import Admission, Defaults
 from jsched.server import convert
 from jsched.server.call import current_call
+from jsched.server.idle import IdleLimit
 from jsched.server.stats import ServerStats
 from jsched.v1 import jobs_pb2 as pb
+from jsched.wire_config import WireConfig
 
 if TYPE_CHECKING:
     from jsched.server.interceptors import Context
@@ -33,9 +35,10 @@ SERVICE = pb.DESCRIPTOR.services_by_name["JobService"].full_name
 class JobService:
     """The handlers of jsched.v1.JobService; errors leave them as the types of `jsched.errors`."""
 
-    def __init__(self, engine: Engine, defaults: Defaults) -> None:
+    def __init__(self, engine: Engine, defaults: Defaults, limits: WireConfig) -> None:
         self._engine = engine
         self._defaults = defaults
+        self._limits = limits
         self._stats = ServerStats(engine)
         self._encodings: dict[str, _SharedEncoding] = {}
 
@@ -133,12 +136,16 @@ class JobService:
         encoding = self._encodings.setdefault(job_id, _SharedEncoding())
         encoding.users += 1
         try:
-            async with await self._engine.follow(job_id, offset=request.offset, follow=request.follow) as follower:
+            async with (
+                IdleLimit(self._limits.stream_idle_timeout) as idle,
+                await self._engine.follow(job_id, offset=request.offset, follow=request.follow) as follower,
+            ):
                 # A client that has come back is to know so before the next byte.
                 await context.send_initial_metadata(())
                 # The chunk itself is not held here while a slow client lets its message wait.
                 while (message := await encoding.next_of(follower)) is not None:
                     await context.write(message)
+                    idle.sent()
             # Without follow, a job that has ended since we looked may have written more than was sent.
             if request.follow or job.state.ended:
                 await context.write(convert.encode_end(follower.offset, job if ending is None else ending.result()))
