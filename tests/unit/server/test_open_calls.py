@@ -56,7 +56,9 @@ class Calls:
         finally:
             self.open.leave(call)
 
-    def start(self, user: str, act: Callable[[], Awaitable[Any]] | None = None, most: int | None = None) -> asyncio.Task[Any]:
+    def start(
+        self, user: str, act: Callable[[], Awaitable[Any]] | None = None, most: int | None = None
+    ) -> asyncio.Task[Any]:
         """Do it in a task of its own."""
         return asyncio.ensure_future(self.run(user, act or for_ever, most))
 
