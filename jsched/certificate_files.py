@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from jsched.certificates.keys import public_bytes
 from jsched.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def read_pair(certificate_path: Path, key_path: Path) -> tuple[x509.Certificate,
     """Return a file's first certificate and its private key from another file; they must belong together."""
     certificate = read_certificates(certificate_path)[0]
     key = read_key(key_path)
-    if _public_bytes(certificate.public_key()) != _public_bytes(key.public_key()):
+    if public_bytes(certificate.public_key()) != public_bytes(key.public_key()):
         raise FailedPrecondition(
             f"the key {key_path} does not belong to the certificate {certificate_path}", obj=str(key_path)
         )
@@ -91,13 +92,6 @@ def check_validity(certificate: x509.Certificate, path: Path) -> None:
         raise FailedPrecondition(
             f"the certificate {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC", obj=str(path)
         )
-
-
-def _public_bytes(key: object) -> bytes:
-    # Every public key type has this method; their common type in cryptography has not.
-    return key.public_bytes(  # type: ignore[attr-defined,no-any-return]
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
 
 
 def _read(path: Path) -> bytes:
