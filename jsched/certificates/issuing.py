@@ -17,6 +17,7 @@ from jsched.errors import InvalidArgument
 LEAF_LIFETIME = timedelta(days=365)
 CA_LIFETIME = timedelta(days=3650)
 
+SERVER_NAME = "jsched server"
 # Clocks of two hosts are never the same; a certificate must be good at once on the slower one.
 BACKDATED = timedelta(minutes=5)
 
@@ -60,7 +61,7 @@ def make_server(
     ca: Issued,
     hosts: Sequence[str] = (),
     *,
-    name: str = "jsched server",
+    name: str = SERVER_NAME,
     key_type: KeyType = P256,
     lifetime: timedelta = LEAF_LIFETIME,
 ) -> Issued:

@@ -43,13 +43,14 @@ def copy(made: Path, tmp_path: Path) -> Path:
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def test_makes_the_whole_set(made: Path) -> None:
     """One run makes the two CAs, the three leaves and the two client configurations, and leaves nothing else."""
     expected = {f"{name}.{ending}" for name in PAIRS for ending in ("crt", "key")} | {"admin.toml", "user.toml"}
-    assert {path.name for path in made.iterdir()} == expected
+    assert {path.name for path in made.iterdir()} == expected | {"issued"}
+    assert len(list((made / "issued").iterdir())) == 3
     assert tomllib.loads((made / "user.toml").read_text()) == {
         "server": "127.0.0.1:50051",
         "ca": "server-ca.crt",

@@ -1,0 +1,155 @@
+"""What a set has issued, by serial number, so that it can be listed, renewed and revoked."""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from jsched import certificate_files
+from jsched.ca import layout, writing
+from jsched.certificate_expiries import SOON
+from jsched.certificates import ROLE_OID, read_role
+from jsched.certificates.issuing import SERVER_NAME, to_pem
+from jsched.certificates.names import common_name
+from jsched.certificates.revocation import is_revoked, is_signed_by
+
+_FILE = re.compile(r"[0-9a-f]+\.crt")
+
+
+class Kind(enum.Enum):
+    """What a certificate is for."""
+
+    SERVER_CA = "server CA"
+    CLIENT_CA = "client CA"
+    SERVER = "server"
+    CLIENT = "client"
+
+
+class State(enum.Enum):
+    """Whether a certificate is good, and why not; UNTRUSTED if its CA is not in the set any more."""
+
+    VALID = "valid"
+    EXPIRES_SOON = "expires soon"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    UNTRUSTED = "untrusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A certificate of the set: `name` is the user's or the server's, `role` is "" for all but clients."""
+
+    certificate: x509.Certificate
+    kind: Kind
+    name: str
+    role: str = ""
+
+    @property
+    def serial(self) -> str:
+        """The serial number, hexadecimal, as the audit log has it."""
+        return f"{self.certificate.serial_number:x}"
+
+    @property
+    def until(self) -> datetime:
+        """The end (UTC)."""
+        return self.certificate.not_valid_after_utc
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether a certificate is good: the CAs of now and their revocation lists."""
+
+    authorities: Sequence[x509.Certificate]
+    lists: Sequence[x509.CertificateRevocationList]
+
+    def state(self, certificate: x509.Certificate, now: datetime) -> State:
+        """Return a certificate's state."""
+        signer = next((ca for ca in self.authorities if has_signed(ca, certificate)), None)
+        if signer is None:
+            return State.UNTRUSTED
+        if any(is_revoked(one, certificate.serial_number) for one in self.lists if is_signed_by(one, signer)):
+            return State.REVOKED
+        if now > certificate.not_valid_after_utc:
+            return State.EXPIRED
+        return State.EXPIRES_SOON if certificate.not_valid_after_utc - now < SOON else State.VALID
+
+
+def record(root: Path, certificate: x509.Certificate) -> None:
+    """Write down a certificate; to be done before anybody has it."""
+    writing.put(root, {f"{layout.ISSUED}/{certificate.serial_number:x}.crt": to_pem(certificate)})
+
+
+def entries(root: Path) -> list[Entry]:
+    """Return everything that was issued, the oldest first; raises FailedPrecondition naming a file that is damaged."""
+    try:
+        found = [one for one in os.scandir(root / layout.ISSUED) if _FILE.fullmatch(one.name)]
+    except FileNotFoundError:
+        return []
+    # Certificates of one second have the same validity.
+    found.sort(key=lambda one: one.stat().st_mtime_ns)
+    issued = [entry_of(certificate_files.read_certificates(Path(one.path))[0]) for one in found]
+    return sorted(issued, key=lambda entry: entry.certificate.not_valid_before_utc)
+
+
+def authorities(root: Path) -> list[Entry]:
+    """Return the CAs of the set, each with its older one while one takes over from the other."""
+    kinds = {layout.SERVER_CA: Kind.SERVER_CA, layout.CLIENT_CA: Kind.CLIENT_CA}
+    return [
+        Entry(certificate, kinds[name], name)
+        for name in layout.CAS
+        for certificate in certificate_files.read_certificates(root / f"{name}.crt")
+    ]
+
+
+def standing(root: Path) -> Standing:
+    """Return the CAs and the revocation lists of the set."""
+    lists = [
+        one
+        for name in layout.CAS
+        if (path := root / f"{name}.crl").exists()
+        for one in certificate_files.read_revocation_lists(path)
+    ]
+    return Standing([entry.certificate for entry in authorities(root)], lists)
+
+
+def has_signed(ca: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether the CA has signed the certificate itself."""
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def entry_of(certificate: x509.Certificate) -> Entry:
+    """Return what a leaf says of itself."""
+    name = common_name(certificate.subject)
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    if ExtendedKeyUsageOID.SERVER_AUTH in purposes:
+        return Entry(certificate, Kind.SERVER, layout.SERVER if name == SERVER_NAME else name)
+    return Entry(certificate, Kind.CLIENT, name, _role(certificate))
+
+
+def _role(certificate: x509.Certificate) -> str:
+    """Return a role as it was issued; "" for one made elsewhere that no server would accept."""
+    try:
+        value = certificate.extensions.get_extension_for_oid(ROLE_OID).value
+    except x509.ExtensionNotFound:
+        units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+        return str(units[0].value) if len(units) == 1 else ""
+    try:
+        return read_role(value.value) if isinstance(value, x509.UnrecognizedExtension) else ""
+    except ValueError:
+        return ""
