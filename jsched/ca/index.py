@@ -68,15 +68,26 @@ class Entry:
 class Standing:
     """What decides whether a certificate is good: the CAs of now and their revocation lists."""
 
-    authorities: Sequence[x509.Certificate]
+    authorities: Sequence[Entry]
     lists: Sequence[x509.CertificateRevocationList]
+
+    def signer(self, signed: x509.Certificate | x509.CertificateRevocationList) -> Entry | None:
+        """Return the CA that has signed a certificate or a list, None if it is not one of these."""
+        for ca in self.authorities:
+            if isinstance(signed, x509.Certificate):
+                if has_signed(ca.certificate, signed):
+                    return ca
+            elif is_signed_by(signed, ca.certificate):
+                return ca
+        return None
 
     def state(self, certificate: x509.Certificate, now: datetime) -> State:
         """Return a certificate's state."""
-        signer = next((ca for ca in self.authorities if has_signed(ca, certificate)), None)
+        signer = self.signer(certificate)
         if signer is None:
             return State.UNTRUSTED
-        if any(is_revoked(one, certificate.serial_number) for one in self.lists if is_signed_by(one, signer)):
+        lists = (one for one in self.lists if is_signed_by(one, signer.certificate))
+        if any(is_revoked(one, certificate.serial_number) for one in lists):
             return State.REVOKED
         if now > certificate.not_valid_after_utc:
             return State.EXPIRED
@@ -118,7 +129,7 @@ def standing(root: Path) -> Standing:
         if (path := root / f"{name}.crl").exists()
         for one in certificate_files.read_revocation_lists(path)
     ]
-    return Standing([entry.certificate for entry in authorities(root)], lists)
+    return Standing(authorities(root), lists)
 
 
 def has_signed(ca: x509.Certificate, certificate: x509.Certificate) -> bool:

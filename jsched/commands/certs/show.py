@@ -14,8 +14,8 @@ from pathlib import Path
 
 from jsched.ca.index import Standing, standing
 from jsched.commands.certs import options
-from jsched.commands.certs.describe import Described, describe
 from jsched.commands.certs.contents import read_objects
+from jsched.commands.certs.describe import Described, describe
 from jsched.commands.certs.plain import plain
 from jsched.errors import JschedError
 
