@@ -66,12 +66,7 @@ def make(root: Path, name: str, key_type: KeyType, lifetime: timedelta) -> dict[
 def load(root: Path, name: str) -> Authority:
     """Read a CA with its keys; raises FailedPrecondition saying what is missing or does not belong together."""
     path, key_path = root / f"{name}.crt", root / f"{name}.key"
-    if not path.exists():
-        raise FailedPrecondition(
-            f"{root} holds no set of certificates: {path.name} is not there",
-            obj=str(path),
-            hint=f"make one with jsched certs init --dir {root}, or give its directory with --dir",
-        )
+    layout.check_there(root)
     if not key_path.exists():
         raise FailedPrecondition(
             f"{key_path} is not there",

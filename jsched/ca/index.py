@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jsched import certificate_files
@@ -136,31 +136,40 @@ def has_signed(ca: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Whether the CA has signed the certificate itself."""
     try:
         certificate.verify_directly_issued_by(ca)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
 
 def entry_of(certificate: x509.Certificate) -> Entry:
-    """Return what a leaf says of itself."""
+    """Return what a leaf says of itself; one made elsewhere may say little, or nonsense."""
     name = common_name(certificate.subject)
-    try:
-        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-    if ExtendedKeyUsageOID.SERVER_AUTH in purposes:
-        return Entry(certificate, Kind.SERVER, layout.SERVER if name == SERVER_NAME else name)
+    for value in _values(certificate):
+        if isinstance(value, x509.ExtendedKeyUsage) and ExtendedKeyUsageOID.SERVER_AUTH in value:
+            return Entry(certificate, Kind.SERVER, layout.SERVER if name == SERVER_NAME else name)
     return Entry(certificate, Kind.CLIENT, name, _role(certificate))
 
 
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether a certificate calls itself a CA's."""
+    return any(isinstance(value, x509.BasicConstraints) and value.ca for value in _values(certificate))
+
+
+def _values(certificate: x509.Certificate) -> list[x509.ExtensionType]:
+    try:
+        return [extension.value for extension in certificate.extensions]
+    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm):
+        # What can't be read says nothing; it must be possible to revoke it all the same.
+        return []
+
+
 def _role(certificate: x509.Certificate) -> str:
-    """Return a role as it was issued; "" for one made elsewhere that no server would accept."""
-    try:
-        value = certificate.extensions.get_extension_for_oid(ROLE_OID).value
-    except x509.ExtensionNotFound:
-        units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-        return str(units[0].value) if len(units) == 1 else ""
-    try:
-        return read_role(value.value) if isinstance(value, x509.UnrecognizedExtension) else ""
-    except ValueError:
-        return ""
+    """Return the role that was issued, "" if there is none that a server would accept."""
+    for value in _values(certificate):
+        if isinstance(value, x509.UnrecognizedExtension) and value.oid == ROLE_OID:
+            try:
+                return read_role(value.value)
+            except ValueError:
+                return ""
+    units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    return str(units[0].value) if len(units) == 1 else ""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jsched.certificates.names import USER_PATTERN, check_user
-from jsched.errors import InvalidArgument
+from jsched.errors import FailedPrecondition, InvalidArgument
 
 SERVER_CA = "server-ca"
 CLIENT_CA = "client-ca"
@@ -27,6 +27,17 @@ SERVERS = "servers"
 CLIENTS = "clients"
 
 _RESERVED = (*CAS, SERVER)
+
+
+def check_there(root: Path) -> None:
+    """Raise FailedPrecondition unless there is a set in the directory."""
+    for name in CAS:
+        if not (root / f"{name}.crt").exists():
+            raise FailedPrecondition(
+                f"{root} holds no set of certificates: {name}.crt is not there",
+                obj=str(root),
+                hint=f"make one with jsched certs init --dir {root}, or give the directory of yours with --dir",
+            )
 
 
 def check_client_name(user: str) -> None:

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from jsched import certificate_files
 from jsched.ca import authorities, layout
-from jsched.ca.index import Entry, State, entries, entry_of, has_signed, record, standing
+from jsched.ca.index import Entry, State, entries, entry_of, has_signed, is_ca, record, standing
 from jsched.errors import FailedPrecondition, InvalidArgument, NotFound
 
 _SERIAL = re.compile(r"[0-9a-f]{8,40}")
@@ -25,11 +25,7 @@ def select(root: Path, what: str) -> list[Entry]:
     anyway, InvalidArgument for a CA and for a serial number that several begin with.
     """
     if what in layout.CAS:
-        raise InvalidArgument(
-            f"{what} is a CA and can't be revoked",
-            obj=what,
-            hint=f"end the trust in it: jsched certs renew {what}, then again with --finish",
-        )
+        raise _is_ca(what)
     issued = entries(root)
     if named := [entry for entry in issued if entry.name == what]:
         return _still_good(root, what, named)
@@ -64,6 +60,8 @@ def _by_serial(issued: list[Entry], what: str) -> list[Entry]:
 
 def _from_file(root: Path, path: Path, issued: list[Entry]) -> Entry:
     certificate = certificate_files.read_certificates(path)[0]
+    if is_ca(certificate):
+        raise _is_ca(str(path))
     if not any(has_signed(ca, certificate) for ca in _bundles(root)):
         raise FailedPrecondition(f"the certificate {path} is not signed by a CA in {root}", obj=str(path))
     if certificate not in [entry.certificate for entry in issued]:
@@ -73,3 +71,11 @@ def _from_file(root: Path, path: Path, issued: list[Entry]) -> Entry:
 
 def _bundles(root: Path) -> list[x509.Certificate]:
     return [certificate for name in layout.CAS for certificate in authorities.load(root, name).certificates]
+
+
+def _is_ca(what: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{what} is a CA and can't be revoked",
+        obj=what,
+        hint="end the trust in it: jsched certs renew server-ca, or client-ca, and then again with --finish",
+    )

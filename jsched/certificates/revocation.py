@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from jsched.certificates.issuing import BACKDATED, Issued
@@ -67,7 +67,7 @@ def is_signed_by(crl: x509.CertificateRevocationList, ca: x509.Certificate) -> b
     """Whether this CA has signed the list."""
     try:
         return crl.issuer == ca.subject and crl.is_signature_valid(ca.public_key())  # type: ignore[arg-type]
-    except (TypeError, ValueError, InvalidSignature):
+    except (TypeError, ValueError, InvalidSignature, UnsupportedAlgorithm):
         return False
 
 

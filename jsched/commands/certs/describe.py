@@ -14,9 +14,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from jsched.ca.index import Entry, Kind, Standing
+from jsched.ca.index import Entry, Kind, Standing, is_ca
 from jsched.commands.certs.contents import EncryptedKey, Readable
-from jsched.commands.certs.extensions import extension_rows, is_ca, purposes
+from jsched.commands.certs.extensions import extension_rows, purposes
 from jsched.commands.certs.refusals import ca_refusals, client_refusals, server_refusals, standing_refusals
 
 Rows = list[tuple[str, str | list[str]]]
@@ -34,7 +34,7 @@ class Described:
     @property
     def rows(self) -> Rows:
         """All there is to say, with what is refused at the end."""
-        return [*self.facts, ("refused", list(self.refused) or "no")]
+        return [*self.facts, ("refused", list(self.refused) or "nothing")]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""

@@ -19,14 +19,6 @@ _USAGES = (
 )
 
 
-def is_ca(certificate: x509.Certificate) -> bool:
-    """Whether a certificate calls itself a CA's."""
-    return any(
-        isinstance(extension.value, x509.BasicConstraints) and extension.value.ca
-        for extension in certificate.extensions
-    )
-
-
 def purposes(certificate: x509.Certificate) -> list[str]:
     """Return what a certificate is for: `server`, `client`, or another purpose's number."""
     for extension in certificate.extensions:

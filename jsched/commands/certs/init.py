@@ -46,5 +46,5 @@ def run(args: argparse.Namespace) -> int:
     print(f"made two CAs in {root}, valid until {until:%Y-%m-%d}")
     print(f"  {layout.SERVER_CA}.crt  signs servers' certificates; clients trust it")
     print(f"  {layout.CLIENT_CA}.crt  signs clients' certificates; servers trust it")
-    print("their keys beside them are what all trust rests on: keep a copy where nobody else can read it")
+    print("their keys, beside them, are what all trust rests on: let nobody else read them, and keep a copy")
     return 0

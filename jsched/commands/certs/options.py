@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from jsched import config as configuration
+from jsched.ca import layout
 from jsched.certificates import KeyType, parse_key_type
 from jsched.errors import InvalidArgument
 
@@ -26,12 +27,19 @@ def add_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def set_directory(args: argparse.Namespace, *, to_make: bool = False) -> Path:
-    """Return the directory of the set; raises InvalidArgument for a configuration file that is wrong."""
-    if args.dir is not None:
-        return Path(args.dir)
-    served = configuration.load({}).certs_dir
-    assert served is not None
-    return _HERE if not to_make and not served.exists() and _HERE.is_dir() else served
+    """Return the directory of the set.
+
+    Raises InvalidArgument for a configuration file that is wrong, FailedPrecondition if there
+    is no set and none is to be made.
+    """
+    root = args.dir if args.dir is not None else configuration.load({}).certs_dir
+    assert isinstance(root, Path)
+    if to_make:
+        return root
+    if args.dir is None and not root.exists() and _HERE.is_dir():
+        root = _HERE
+    layout.check_there(root)
+    return root
 
 
 def add_key(parser: argparse.ArgumentParser, *, for_ca: bool = False, default: str | None = "p256") -> None:
