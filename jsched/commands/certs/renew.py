@@ -18,6 +18,7 @@ from pathlib import Path
 
 from jsched.ca import layout, rollover, writing
 from jsched.ca.authorities import load
+from jsched.ca.index import Kind
 from jsched.ca.leaves import refresh_copies, renew_leaf
 from jsched.certificates import CA_LIFETIME, LEAF_LIFETIME, parse_key_type
 from jsched.certificates.keys import KeyType, type_of
@@ -80,7 +81,8 @@ def _renew_leaf(args: argparse.Namespace, root: Path) -> None:
         root, args.name, keep_key=args.keep_key, key_type=key_type, days=options.days(args), out=args.out
     )
     say_issued(f"a new certificate for {args.name}", issued)
-    print(f"the old one is valid until {old.until:%Y-%m-%d}, unless it is revoked: jsched certs revoke {old.serial}")
+    revoke = f": jsched certs revoke {old.serial}" if old.kind is Kind.CLIENT else ""
+    print(f"the old one is valid until {old.until:%Y-%m-%d}, unless it is revoked{revoke}")
 
 
 def _begin(args: argparse.Namespace, root: Path) -> None:
