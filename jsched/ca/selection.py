@@ -31,7 +31,7 @@ def select(root: Path, what: str) -> list[Entry]:
         return _still_good(root, what, named)
     if numbered := _by_serial(issued, what):
         return numbered
-    if Path(what).exists():
+    if Path(what).is_file():
         return [_from_file(root, Path(what), issued)]
     raise NotFound(
         f"{what!r} is no name or serial number of a certificate issued in {root}, and no file",

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from cryptography import x509
 
-from jsched.certificate_files import read_certificates
+from jsched.certificate_files import read_certificates, read_key
+from jsched.certificates import Issued, Key
 from jsched.commands.main import PROGRAM
 
 _SERIAL = re.compile(r"serial\s+([0-9a-f]+)")
@@ -66,6 +67,12 @@ class Set:
     def certificate(self, name: str) -> x509.Certificate:
         """Return a file's first certificate."""
         return read_certificates(self.root / name)[0]
+
+    def client_ca(self) -> Issued:
+        """Return the CA that signs clients' certificates, for those that the command would not make."""
+        key = read_key(self.root / "client-ca.key")
+        assert isinstance(key, Key)
+        return Issued(self.certificate("client-ca.crt"), key)
 
 
 def new_set(root: Path, *words: str) -> Set:
