@@ -32,6 +32,14 @@ class Ran(NamedTuple):
         return match[1]
 
 
+def run(verb: str, *words: str | Path) -> Ran:
+    """Run `jsched certs` with a verb to its end."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = PROGRAM.run(["certs", verb, *map(str, words)])
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
 class Set:
     """A set of certificates in a directory, and the command with `--dir` for it."""
 
@@ -40,10 +48,7 @@ class Set:
 
     def run(self, verb: str, *words: str | Path) -> Ran:
         """Run a verb to its end."""
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = PROGRAM.run(["certs", verb, *map(str, words), "--dir", str(self.root)])
-        return Ran(code, out.getvalue(), err.getvalue())
+        return run(verb, *words, "--dir", self.root)
 
     def ok(self, verb: str, *words: str | Path) -> Ran:
         """Run a verb that must succeed and say nothing on stderr."""
