@@ -16,6 +16,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -30,12 +31,17 @@ from jsched.engine import Engine
 from jsched.errors import FailedPrecondition
 from jsched.server import rootfs_service, service, tls
 from jsched.server.audit import Audit
+from jsched.server.callers import Callers
 from jsched.server.interceptors import Gate
+from jsched.server.open_calls import keep_looking
 from jsched.server.rootfs_service import RootfsService
 from jsched.server.service import JobService
+from jsched.server.trust import read_trust
+from jsched.server.trust_watch import TrustWatch
 
 _LOG = logging.getLogger(__name__)
 _LAST_SECONDS = 1.0
+_MAX_STREAMS_PER_USER = 1024
 _SERVICES = (service.SERVICE, rootfs_service.SERVICE)
 
 
@@ -46,18 +52,22 @@ async def serve(config: Config, certs_dir: Path) -> None:
     """
     _raise_open_file_limit()
     stop = _stop_on_signals()
+    reloads: list[Callable[[], None]] = []
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _call_all, reloads)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(Engine(config))
         audit = await stack.enter_async_context(Audit(config.audit_log))
         accepting = asyncio.Event()
-        server = _server(config, audit, accepting)
+        trust, callers = await _trust(stack, certs_dir)
+        reloads.append(trust.look_now)
+        server = _server(config, Gate(audit, callers, accepting.is_set))
         server.add_generic_rpc_handlers((JobService(engine).handler(), RootfsService(engine.rootfs).handler()))
         answers = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(answers, server)
         reflection.enable_server_reflection(
             (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
         )
-        port = _bind(server, config.listen, certs_dir)
+        port = _bind(server, config.listen, trust.credentials())
         await server.start()
         stack.push_async_callback(_stop, server, 0.0)
         host, _ = split_address(config.listen)
@@ -76,9 +86,20 @@ async def serve(config: Config, certs_dir: Path) -> None:
         _leave_at_once()
 
 
-def _server(config: Config, audit: Audit, accepting: asyncio.Event) -> grpc.aio.Server:
+async def _trust(stack: AsyncExitStack, certs_dir: Path) -> tuple[TrustWatch, Callers]:
+    """Begin to watch what is trusted, and to end the calls of those who are not any more."""
+    watch = TrustWatch(certs_dir, await asyncio.to_thread(read_trust, certs_dir))
+    stack.push_async_callback(asyncio.to_thread, watch.close)
+    callers = Callers(watch, max_streams=_MAX_STREAMS_PER_USER)
+    watch.listeners.append(callers.look)
+    looking = asyncio.ensure_future(keep_looking(callers.look))
+    stack.callback(looking.cancel)
+    return watch, callers
+
+
+def _server(config: Config, gate: Gate) -> grpc.aio.Server:
     return grpc.aio.server(
-        interceptors=[Gate(audit, accepting.is_set)],
+        interceptors=[gate],
         options=[
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", config.max_message_size),
@@ -92,9 +113,9 @@ def _server(config: Config, audit: Audit, accepting: asyncio.Event) -> grpc.aio.
     )
 
 
-def _bind(server: grpc.aio.Server, listen: str, certs_dir: Path) -> int:
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:
     try:
-        port = server.add_secure_port(listen, tls.credentials(certs_dir))
+        port = server.add_secure_port(listen, credentials)
     except RuntimeError:
         port = 0
     if port == 0:
@@ -152,8 +173,12 @@ def _stop_on_signals() -> asyncio.Future[None]:
     stop: asyncio.Future[None] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _resolve, stop)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     return stop
+
+
+def _call_all(actions: Sequence[Callable[[], None]]) -> None:
+    for action in actions:
+        action()
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

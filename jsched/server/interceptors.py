@@ -2,7 +2,7 @@
 
 From the outside in: audit, errors, the checks (`Gate.checks`: identity, policy, accepting),
 then the request is decoded, then the handler runs. Whatever fails in one of them, the call is
-refused and its line in the audit says why. An open stream costs one coroutine and two small
+refused and its line in the audit says why. An open stream costs two coroutines and two small
 objects more than without.
 """
 
@@ -14,7 +14,6 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -31,7 +30,9 @@ from jsched.errors import (
 )
 from jsched.server import handlers, policy, status
 from jsched.server.audit import Audit, Entry
-from jsched.server.identity import Identity, InvalidIdentity, identify
+from jsched.server.call import CallContext, begin_call
+from jsched.server.callers import Callers
+from jsched.server.identity import InvalidIdentity
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -39,58 +40,9 @@ if TYPE_CHECKING:
     Check = Callable[["CallContext", Context], None]
 
 _log = logging.getLogger("jsched.server")
-_current: ContextVar[CallContext] = ContextVar("call")
 # Without a line in the audit nothing is done but this: who fills the disk must not be safe from
 # being stopped by it. The line is in the server's log then.
 _NEVERTHELESS = frozenset(method for method, verb in policy.METHODS.items() if verb is policy.Verb.STOP)
-
-
-class CallContext:
-    """One RPC while it runs: who calls, and the line that the audit will get.
-
-    `entry.job` may be set by the handler as soon as it knows the job (`job_id` is the same), and
-    so may `entry.rootfs`.
-    """
-
-    __slots__ = ("_identity", "entry")
-
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
-        self._identity: Identity | None = None
-
-    @property
-    def identity(self) -> Identity:
-        """The caller; raises Internal in a call that needs none."""
-        if self._identity is None:
-            raise Internal("the call has no identity", obj=self.entry.method)
-        return self._identity
-
-    @identity.setter
-    def identity(self, identity: Identity) -> None:
-        self._identity = identity
-        self.entry.user, self.entry.role, self.entry.serial = identity.user, identity.role, identity.serial
-
-    @property
-    def user(self) -> str:
-        """The caller's user name."""
-        return self.identity.user
-
-    @property
-    def job_id(self) -> str:
-        """The job that the call is about, as the audit will have it."""
-        return self.entry.job
-
-    @job_id.setter
-    def job_id(self, job_id: str) -> None:
-        self.entry.job = job_id
-
-
-def current_call() -> CallContext:
-    """Return the RPC that this code runs for; raises Internal outside of one."""
-    try:
-        return _current.get()
-    except LookupError:
-        raise Internal("there is no current call") from None
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -99,15 +51,17 @@ class Gate(grpc.aio.ServerInterceptor):
     `accepting` says whether new calls of jsched's services are served; health always answers.
     """
 
-    def __init__(self, audit: Audit, accepting: Callable[[], bool]) -> None:
+    def __init__(self, audit: Audit, callers: Callers, accepting: Callable[[], bool]) -> None:
         self._audit = audit
+        self._callers = callers
         self._accepting = accepting
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
             self._check_audit,
-            check_identity,
+            callers.check_identity,
             check_policy,
             self._check_accepting,
+            callers.check_streams,
         )
 
     async def intercept_service(
@@ -120,7 +74,7 @@ class Gate(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             # A stream of streams fits any client, whatever kind of method it believes in.
-            checks = (self._check_audit, check_identity, check_exists)
+            checks = (self._check_audit, self._callers.check_identity, check_exists)
             serve = functools.partial(self._serve, method, checks, handlers.not_implemented, None)
             return grpc.stream_stream_rpc_method_handler(serve)
         known = self._wrapped.get(method)
@@ -159,16 +113,11 @@ class Gate(grpc.aio.ServerInterceptor):
         """Run one RPC from its arrival to its answer."""
         entry = Entry(method, unquote(context.peer()), time.time())
         started = time.perf_counter()
-        call = CallContext(entry)
-        _current.set(call)
+        call = begin_call(entry)
         refusal: JschedError | None = None
         response = None
         try:
-            for check in checks:
-                check(call, context)
-            if decode is not None:
-                request = decode(request)
-            response = await act(request, context)
+            response = await self._act(call, checks, act, decode, request, context)
             entry.status = _name(context.code())
         except JschedError as error:
             if isinstance(error, Internal | DataLoss) and entry.decision == "allow":
@@ -201,6 +150,25 @@ class Gate(grpc.aio.ServerInterceptor):
             await status.abort(context, refusal)
         return response
 
+    async def _act(
+        self,
+        call: CallContext,
+        checks: tuple[Check, ...],
+        act: handlers.Act,
+        decode: handlers.Decode | None,
+        request: Any,
+        context: Context,
+    ) -> Any:
+        """Run the checks and the handler of a call that may be ended meanwhile; raises what it was ended with."""
+        try:
+            for check in checks:
+                check(call, context)
+            if decode is not None:
+                request = decode(request)
+            return await act(request, context)
+        finally:
+            self._callers.calls.leave(call)
+
     async def _write_late(self, entry: Entry, started: float) -> None:
         """Write the line of a call that can't be answered any more, so that a failure can only be logged."""
         entry.duration_ms = (time.perf_counter() - started) * 1000
@@ -217,12 +185,6 @@ class Gate(grpc.aio.ServerInterceptor):
         """Refuse new calls of jsched's own services while the server comes up or goes down."""
         if call.entry.method.startswith((policy.JOB_SERVICE, policy.ROOTFS_SERVICE)) and not self._accepting():
             raise Unavailable("the server is starting up or shutting down", hint="try again in a moment")
-
-
-def check_identity(call: CallContext, context: Context) -> None:
-    """Find out who calls; raises InvalidIdentity."""
-    if call.entry.method not in policy.OPEN_METHODS:
-        call.identity = identify(context.auth_context())
 
 
 def check_policy(call: CallContext, _: Context) -> None:

@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 from jsched.errors import InvalidArgument
 from jsched.library import RootfsLibrary
 from jsched.rootfs import Archive, Rootfs
+from jsched.server.call import current_call
 from jsched.server.convert import timestamp
-from jsched.server.interceptors import current_call
 from jsched.v1 import rootfs_pb2 as pb
 
 if TYPE_CHECKING:

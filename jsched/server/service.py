@@ -15,7 +15,7 @@ from jsched.errors import InvalidArgument, StartFailed
 from jsched.job import Chunk
 from jsched.output.follower import Follower
 from jsched.server import convert
-from jsched.server.interceptors import current_call
+from jsched.server.call import current_call
 from jsched.v1 import jobs_pb2 as pb
 
 if TYPE_CHECKING:

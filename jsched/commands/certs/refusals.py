@@ -6,22 +6,27 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from jsched.ca.index import Kind, Standing, State
 from jsched.certificates.keys import MIN_RSA_BITS
-from jsched.server.identity import InvalidIdentity, identify
+from jsched.server.leaf import objection, owners_of
 
 _SIGNED_BY = {Kind.SERVER: Kind.SERVER_CA, Kind.CLIENT: Kind.CLIENT_CA}
 
 
 def client_refusals(certificate: x509.Certificate) -> list[str]:
-    """Return why the server would not take this for a client's identity: the first reason, as it would be audited."""
-    try:
-        identify({"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": [certificate.public_bytes(Encoding.PEM)]})
-    except InvalidIdentity as error:
-        return [error.reason]
-    return []
+    """Return why the server would not take this for a client's, as it would be audited.
+
+    A role that stands in one place alone is a reason for policies that look in the other.
+    """
+    if reason := objection(certificate):
+        return [reason]
+    reasons = {source: owner.reason for source, owner in owners_of(certificate).items()}
+    if all(reasons.values()):
+        return list(dict.fromkeys(reasons.values()))
+    return [
+        f'{reason} (for a policy with role_from = "{source.value}")' for source, reason in reasons.items() if reason
+    ]
 
 
 def server_refusals(certificate: x509.Certificate) -> list[str]:

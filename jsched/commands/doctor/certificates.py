@@ -10,7 +10,7 @@ from jsched.certificate_expiries import expiries
 from jsched.commands.doctor.finding import Finding, fail, ok, warn
 from jsched.config import Config
 from jsched.errors import JschedError
-from jsched.server import tls
+from jsched.server.trust import read_trust
 
 _ADVICE = {
     certificate_files.SERVER_CERTIFICATE: "make a new one: jsched certs renew server",
@@ -26,7 +26,7 @@ def certificates(config: Config, now: datetime | None = None) -> Iterator[Findin
         return
     now = now or datetime.now(UTC)
     try:
-        tls.check(config.certs_dir)
+        read_trust(config.certs_dir)
         found = expiries(config.certs_dir)
     except JschedError as error:
         yield fail("certificates", error.message, error.hint or "make them again, or put the right files there")

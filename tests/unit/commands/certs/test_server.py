@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jsched.certificates.keys import KeyType, PublicKey, type_of
-from jsched.server import tls
+from jsched.server.trust import read_trust
 from tests.helpers.certs_command import Set, new_set
 
 
@@ -24,7 +24,7 @@ def test_the_sets_own_server_has_its_files_in_the_set(ca: Set) -> None:
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
     certificate.verify_directly_issued_by(ca.certificate("server-ca.crt"))
-    tls.check(ca.root)
+    read_trust(ca.root)
 
 
 def test_another_server_has_all_its_files_in_one_place(ca: Set) -> None:
@@ -33,7 +33,7 @@ def test_another_server_has_all_its_files_in_one_place(ca: Set) -> None:
     assert {one.name for one in place.iterdir()} == {"server.crt", "server.key", "client-ca.crt"}
     assert names(ca.certificate("servers/build8/server.crt"))[0] == "build8.example.com"
     assert (place / "client-ca.crt").read_bytes() == (ca.root / "client-ca.crt").read_bytes()
-    tls.check(place)
+    read_trust(place)
 
 
 def test_files_go_where_they_are_wanted(ca: Set, tmp_path: Path) -> None:
