@@ -17,13 +17,20 @@ from cryptography import x509
 from jsched.client import Client
 from jsched.client.settings import load
 from jsched.errors import Unauthenticated
-from tests.helpers.certs_command import Set, new_set
+from tests.helpers.certs_command import Set, new_set, run
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
 
 DEADLINE = 60.0
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "certificates.md").read_text("utf-8")
 RECIPE = "\n".join(re.findall(r"```sh\n(.*?)```", DOCUMENT.partition("## With openssl alone")[2], re.DOTALL))
+
+
+MASKS = (
+    (r"[0-9a-f]{12,}", "HEX"),
+    (r"\d{4}-\d\d-\d\d( \d\d:\d\d UTC)?", "TIME"),
+    (r"\d+ days left", "DAYS left"),
+)
 
 
 def serving(root: Path, certs: Path) -> Iterator[Server]:
@@ -84,6 +91,25 @@ def served(server: Server) -> x509.Certificate:
         certificate = secure.getpeercert(binary_form=True)
     assert certificate is not None
     return x509.load_der_x509_certificate(certificate)
+
+
+def masked(text: str) -> str:
+    """Text without what is another each time."""
+    for pattern, name in MASKS:
+        text = re.sub(pattern, name, text)
+    return text
+
+
+def test_the_document_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of the document, one after the other, print what it says, but for numbers and times."""
+    root = str(tmp_path / "jsched-ca")
+    monkeypatch.setenv("JSCHED_CERTS", root)
+    blocks = re.findall(r"```console\n(.*?)```", DOCUMENT.partition("## With openssl alone")[0], re.DOTALL)
+    shown = re.findall(r"^\$ jsched certs (.*)\n((?:(?!\$ ).*\n)*)", "".join(blocks), re.MULTILINE)
+    assert len(shown) > 10
+    for command, printed in shown:
+        ran = run(*command.replace("/root/jsched-ca", root).split())
+        assert masked((ran.out + ran.err).replace(root, "/root/jsched-ca")) == masked(printed), command
 
 
 def test_the_documented_openssl_commands_make_what_works(by_openssl: Server) -> None:
