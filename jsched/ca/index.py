@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from jsched.certificate_expiries import SOON
 from jsched.certificates import ROLE_OID, read_role
 from jsched.certificates.issuing import SERVER_NAME, to_pem
 from jsched.certificates.names import common_name
-from jsched.certificates.revocation import is_revoked, is_signed_by
+from jsched.certificates.revocation import is_signed_by
 
 _FILE = re.compile(r"[0-9a-f]+\.crt")
 
@@ -66,10 +66,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What decides whether a certificate is good: the CAs of now and their revocation lists."""
+    """What decides whether a certificate is good: the CAs of now, and the serial numbers that each has revoked."""
 
     authorities: Sequence[Entry]
-    lists: Sequence[x509.CertificateRevocationList]
+    revoked: Mapping[x509.Certificate, frozenset[int]]
 
     def signer(self, signed: x509.Certificate | x509.CertificateRevocationList) -> Entry | None:
         """Return the CA that has signed a certificate or a list, None if it is not one of these."""
@@ -86,8 +86,7 @@ class Standing:
         signer = self.signer(certificate)
         if signer is None:
             return State.UNTRUSTED
-        lists = (one for one in self.lists if is_signed_by(one, signer.certificate))
-        if any(is_revoked(one, certificate.serial_number) for one in lists):
+        if certificate.serial_number in self.revoked[signer.certificate]:
             return State.REVOKED
         if now > certificate.not_valid_after_utc:
             return State.EXPIRED
@@ -122,14 +121,21 @@ def authorities(root: Path) -> list[Entry]:
 
 
 def standing(root: Path) -> Standing:
-    """Return the CAs and the revocation lists of the set."""
+    """Return the CAs of the set, and what each has revoked."""
     lists = [
         one
         for name in layout.CAS
         if (path := root / f"{name}.crl").exists()
         for one in certificate_files.read_revocation_lists(path)
     ]
-    return Standing(authorities(root), lists)
+    found = authorities(root)
+    revoked = {
+        ca.certificate: frozenset(
+            entry.serial_number for one in lists if is_signed_by(one, ca.certificate) for entry in one
+        )
+        for ca in found
+    }
+    return Standing(found, revoked)
 
 
 def has_signed(ca: x509.Certificate, certificate: x509.Certificate) -> bool:

@@ -6,11 +6,9 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
-
 from jsched import certificate_files
-from jsched.ca import authorities, layout
-from jsched.ca.index import Entry, State, entries, entry_of, has_signed, is_ca, record, standing
+from jsched.ca import layout
+from jsched.ca.index import Entry, State, authorities, entries, entry_of, has_signed, is_ca, record, standing
 from jsched.errors import FailedPrecondition, InvalidArgument, NotFound
 
 _SERIAL = re.compile(r"[0-9a-f]{8,40}")
@@ -62,15 +60,11 @@ def _from_file(root: Path, path: Path, issued: list[Entry]) -> Entry:
     certificate = certificate_files.read_certificates(path)[0]
     if is_ca(certificate):
         raise _is_ca(str(path))
-    if not any(has_signed(ca, certificate) for ca in _bundles(root)):
+    if not any(has_signed(ca.certificate, certificate) for ca in authorities(root)):
         raise FailedPrecondition(f"the certificate {path} is not signed by a CA in {root}", obj=str(path))
     if certificate not in [entry.certificate for entry in issued]:
         record(root, certificate)
     return entry_of(certificate)
-
-
-def _bundles(root: Path) -> list[x509.Certificate]:
-    return [certificate for name in layout.CAS for certificate in authorities.load(root, name).certificates]
 
 
 def _is_ca(what: str) -> InvalidArgument:

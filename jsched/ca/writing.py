@@ -34,7 +34,9 @@ def locked(directory: Path, *, create: bool = False) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_mode & stat.S_IWOTH:
             raise FailedPrecondition(
-                f"every user of this host may write to {directory}", obj=str(directory), hint=f"chmod o-w {directory}"
+                f"every user of this host may write to {directory}",
+                obj=str(directory),
+                hint="choose a directory of your own",
             )
         for stale in directory.glob(f"{MAKING}*"):
             shutil.rmtree(stale)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,22 @@ def test_a_client_is_who_was_asked_for(ca: Set) -> None:
     certificate.verify_directly_issued_by(ca.certificate("client-ca.crt"))
     assert abs(certificate.not_valid_after_utc - datetime.now(UTC) - timedelta(days=365)) < timedelta(minutes=5)
     read_pair(ca.root / f"{PLACE}.crt", ca.root / f"{PLACE}.key")
+
+
+def test_openssl_reads_the_same(ca: Set) -> None:
+    """`openssl x509` shows what is to be in a client's and in a server's certificate."""
+    words = ["openssl", "x509", "-noout", "-text", "-in"]
+    client, server = (
+        subprocess.check_output([*words, ca.root / name], text=True) for name in (f"{PLACE}.crt", "server.crt")
+    )
+    for said in ("Subject: OU = user, CN = alice", "TLS Web Client Authentication", f"{ROLE_OID.dotted_string}: \n"):
+        assert said in client
+    for said in ("DNS:build7.example.com, IP Address:10.1.2.3, DNS:localhost", "TLS Web Server Authentication"):
+        assert said in server
+    for shown in (client, server):
+        assert "Version: 3 (0x2)" in shown
+        assert "X509v3 Basic Constraints: critical\n                CA:FALSE" in shown
+        assert "X509v3 Key Usage: critical\n                Digital Signature\n" in shown
 
 
 def test_the_directory_is_all_that_the_user_needs(ca: Set) -> None:
