@@ -24,6 +24,7 @@ _POSITIVE = (
     "max_rootfs_size",
     "max_rootfs_entries",
     "rootfs_timeout",
+    "start_timeout",
 )
 
 
@@ -35,7 +36,8 @@ class Config:
     the server's own group). Times are seconds, sizes bytes. `limits` says what jobs get that ask for
     nothing, `isolation` how they are walled in and what they may ask for. An uploaded root file system may
     have an archive of `max_rootfs_archive` bytes, files of `max_rootfs_size` bytes together
-    and `max_rootfs_entries` members, and `rootfs_timeout` for being unpacked.
+    and `max_rootfs_entries` members, and `rootfs_timeout` for being unpacked. `start_timeout` is
+    how long it may take until a job's command is executed.
     """
 
     data_dir: Path
@@ -54,6 +56,7 @@ class Config:
     max_rootfs_size: int = 16 * 1024 * 1024 * 1024
     max_rootfs_entries: int = 500_000
     rootfs_timeout: int = 900
+    start_timeout: float = 30.0
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "log_dir", "certs_dir"):
@@ -160,6 +163,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "max_rootfs_size": int,
     "max_rootfs_entries": int,
     "rootfs_timeout": int,
+    "start_timeout": float,
 }
 # What no variable can say.
 _TABLES = frozenset({"limits", "isolation"})

@@ -8,10 +8,9 @@ once a certificate and set of CAs.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -33,20 +32,22 @@ class RoleSource(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose certificate it is, or, where it does not say so clearly, the reason."""
+class Identity:
+    """A caller: user, role, and the certificate's serial number (hexadecimal) and end (UTC)."""
 
-    user: str = ""
-    role: str = ""
-    reason: str = ""
+    user: str
+    role: str
+    serial: str
+    not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """What one certificate says, whenever it is asked.
 
-    With a `reason` it is good for nothing. `serial` is hexadecimal, "" if it can't be read;
-    the certificate is valid from `starts` to `ends`, seconds since the epoch.
+    With a `reason` it is good for nothing. `serial` is hexadecimal, "" if it can't be read. The
+    certificate is valid from `starts` to `ends`, seconds since the epoch. `in_extension` and
+    `in_unit` are whom it names with the role from there, or why it names nobody clearly.
     """
 
     serial: str
@@ -55,12 +56,12 @@ class Leaf:
     starts: float = 0.0
     ends: float = 0.0
     signers: tuple[Authority, ...] = ()
-    owners: Mapping[RoleSource, Owner] = field(default_factory=dict)
+    in_extension: Identity | str = ""
+    in_unit: Identity | str = ""
 
-    @property
-    def not_after(self) -> datetime:
-        """The certificate's end (UTC)."""
-        return datetime.fromtimestamp(self.ends, UTC)
+    def named(self, source: RoleSource) -> Identity | str:
+        """Return whom the certificate names with the role from this source, or why it names nobody clearly."""
+        return self.in_extension if source is RoleSource.EXTENSION else self.in_unit
 
 
 class _Odd(Exception):
@@ -79,13 +80,13 @@ def read_leaf(pem: bytes, authorities: Sequence[Authority]) -> Leaf:
         return Leaf(serial, reason)
     try:
         signed_by = _signers(certificate, authorities)
-        owners = owners_of(certificate)
+        named = identities(certificate)
         starts, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     except _Odd as odd:
         return Leaf(serial, str(odd))
     except Exception as error:  # noqa: BLE001 - a part that the parser reads only when asked, such as an extension
         return Leaf(serial, f"the certificate can't be parsed: {error}")
-    return Leaf(serial, "", number, starts, ends, signed_by, owners)
+    return Leaf(serial, "", number, starts, ends, signed_by, named[RoleSource.EXTENSION], named[RoleSource.OU])
 
 
 def objection(certificate: x509.Certificate) -> str:
@@ -101,9 +102,13 @@ def objection(certificate: x509.Certificate) -> str:
     return ""
 
 
-def owners_of(certificate: x509.Certificate) -> Mapping[RoleSource, Owner]:
-    """Return whose certificate it is, by each place where the role may stand."""
-    return MappingProxyType({source: _owner(certificate, read) for source, read in _ROLES.items()})
+def identities(certificate: x509.Certificate) -> dict[RoleSource, Identity | str]:
+    """Return whom a certificate names with the role from each source, or why it names nobody clearly."""
+    serial = f"{certificate.serial_number:x}"
+    return {
+        RoleSource.EXTENSION: _identity(certificate, serial, _role_in_extension),
+        RoleSource.OU: _identity(certificate, serial, _role_in_unit),
+    }
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:
@@ -151,11 +156,11 @@ def _signers(certificate: x509.Certificate, authorities: Sequence[Authority]) ->
     return found
 
 
-def _owner(certificate: x509.Certificate, read: Callable[[x509.Certificate], str]) -> Owner:
+def _identity(certificate: x509.Certificate, serial: str, role: Callable[[x509.Certificate], str]) -> Identity | str:
     try:
-        return Owner(_user(certificate), read(certificate))
+        return Identity(_user(certificate), role(certificate), serial, certificate.not_valid_after_utc)
     except _Odd as odd:
-        return Owner(reason=str(odd))
+        return str(odd)
 
 
 def _user(certificate: x509.Certificate) -> str:
@@ -183,7 +188,7 @@ def _role_in_extension(certificate: x509.Certificate) -> str:
         raise _Odd(str(error)) from None
 
 
-def _role_in_ou(certificate: x509.Certificate) -> str:
+def _role_in_unit(certificate: x509.Certificate) -> str:
     units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     if len(units) != 1:
         raise _Odd(f"the certificate has {len(units)} organizational units")
@@ -191,8 +196,3 @@ def _role_in_ou(certificate: x509.Certificate) -> str:
     if not isinstance(role, str) or not ROLE_PATTERN.fullmatch(role):
         raise _Odd(f"the organizational unit {role!r} has characters or a length that no role has")
     return role
-
-
-_ROLES: Mapping[RoleSource, Callable[[x509.Certificate], str]] = MappingProxyType(
-    {RoleSource.EXTENSION: _role_in_extension, RoleSource.OU: _role_in_ou}
-)

@@ -16,6 +16,7 @@ from jsched.job import Chunk
 from jsched.output.follower import Follower
 from jsched.server import convert
 from jsched.server.call import current_call
+from jsched.server.stats import ServerStats
 from jsched.v1 import jobs_pb2 as pb
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class JobService:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._stats = ServerStats(engine)
         self._encodings: dict[str, _SharedEncoding] = {}
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -49,6 +51,7 @@ class JobService:
                 ),
                 "WaitJob": _unary(self.wait_job, pb.WaitJobRequest),
                 "DeleteJob": _unary(self.delete_job, pb.DeleteJobRequest),
+                "GetStats": _unary(self.get_stats, pb.GetStatsRequest),
             },
         )
 
@@ -87,6 +90,10 @@ class JobService:
     async def delete_job(self, request: pb.DeleteJobRequest, _: Context) -> pb.DeleteJobResponse:
         """Delete a job."""
         return pb.DeleteJobResponse(job_id=(await self._engine.remove(_ref(request.job_id))).id)
+
+    async def get_stats(self, _request: pb.GetStatsRequest, _: Context) -> pb.GetStatsResponse:
+        """Tell in numbers what there is."""
+        return await self._stats.get(visible_to=None)
 
     async def stream_output(self, request: pb.StreamOutputRequest, context: Context) -> None:
         """Send a job's output, and say how it ended."""

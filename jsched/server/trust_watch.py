@@ -1,6 +1,6 @@
 """Keeping what is trusted current: the files of the certificate directory, looked at while the server runs.
 
-A thread reads them twice a second and compares: they are small, and bytes don't lie as time
+A thread reads them four times a second and compares: they are small, and bytes don't lie as time
 stamps do. A file that is wrong changes nothing but the log.
 """
 
@@ -19,13 +19,14 @@ from jsched import certificate_files
 from jsched.certificate_files import CLIENT_CA, CLIENT_CRL, SERVER_CERTIFICATE, SERVER_KEY
 from jsched.errors import FailedPrecondition
 from jsched.server.authorities import Authority
+from jsched.server.expiry_warnings import ExpiryWarnings
 from jsched.server.trust import Trust, read_bundle, read_revocations, read_server
 
 if TYPE_CHECKING:
     import grpc
 
 # Seconds between two looks.
-EVERY = 0.5
+EVERY = 0.25
 # A file that has just changed may be half-written; it counts once it is the same for so many seconds.
 _SETTLES = 0.05
 _LOOKS = 4
@@ -46,10 +47,12 @@ class TrustWatch:
         self.current = trust
         self.listeners: list[Callable[[], None]] = []
         self._certs_dir = certs_dir
+        self._expiry_warnings = ExpiryWarnings(certs_dir)
         self._every = every
         self._loop = asyncio.get_running_loop()
         self._shown = trust
         self._complaints: dict[str, str] = {}
+        self._say_again = False
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
@@ -68,7 +71,7 @@ class TrustWatch:
 
     def look_now(self) -> None:
         """Look at the files at once, and say again what is wrong with them."""
-        self._complaints = {}
+        self._say_again = True
         self._wake.set()
 
     def close(self) -> None:
@@ -93,12 +96,16 @@ class TrustWatch:
         while not self._closed:
             try:
                 self._look()
+                self._expiry_warnings.look()
             except Exception:  # noqa: BLE001 - a thread that ends would leave yesterday's trust in force
                 _LOG.exception("a defect in looking at the certificate files; what was trusted before stays in use")
             self._wake.wait(self._every)
             self._wake.clear()
 
     def _look(self) -> None:
+        if self._say_again:
+            self._say_again = False
+            self._complaints = {}
         found = self._read()
         trust = self._take_revocations(self._take_bundle(self._take_server(self.current, found), found), found)
         if trust is self.current:

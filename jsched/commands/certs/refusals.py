@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from jsched.ca.index import Kind, Standing, State
 from jsched.certificates.keys import MIN_RSA_BITS
-from jsched.server.leaf import objection, owners_of
+from jsched.server.leaf import identities, objection
 
 _SIGNED_BY = {Kind.SERVER: Kind.SERVER_CA, Kind.CLIENT: Kind.CLIENT_CA}
 
@@ -21,12 +21,11 @@ def client_refusals(certificate: x509.Certificate) -> list[str]:
     """
     if reason := objection(certificate):
         return [reason]
-    reasons = {source: owner.reason for source, owner in owners_of(certificate).items()}
-    if all(reasons.values()):
+    named = identities(certificate)
+    reasons = {source: one for source, one in named.items() if isinstance(one, str)}
+    if len(reasons) == len(named):
         return list(dict.fromkeys(reasons.values()))
-    return [
-        f'{reason} (for a policy with role_from = "{source.value}")' for source, reason in reasons.items() if reason
-    ]
+    return [f'{reason} (for a policy with role_from = "{source.value}")' for source, reason in reasons.items()]
 
 
 def server_refusals(certificate: x509.Certificate) -> list[str]:

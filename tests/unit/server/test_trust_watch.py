@@ -119,19 +119,21 @@ def test_a_file_that_is_wrong_changes_nothing_but_the_log(
     file, make, wrong = WRONG[name]
     before, path = revoking.watch.current, revoking.realm.certs_dir / file
     good, bad = path.read_bytes(), make(revoking.realm)
-    if bad is None:
-        path.unlink()
-    else:
-        revoking.realm.put(file, bad)
-    wait_until(lambda: said(caplog, wrong), DEADLINE, "the warning")
-    looks = count_looks(revoking.watch)
-    wait_until(lambda: looks() > 2, DEADLINE, "more looks")
-    assert said(caplog, wrong) == 1
-    revoking.watch.look_now()
-    wait_until(lambda: said(caplog, wrong) == 2, DEADLINE, "the warning again")
-    assert revoking.watch.current is before
-    assert revoking.told == []
-    revoking.realm.put(file, good)
+    try:
+        if bad is None:
+            path.unlink()
+        else:
+            revoking.realm.put(file, bad)
+        wait_until(lambda: said(caplog, wrong), DEADLINE, "the warning")
+        looks = count_looks(revoking.watch)
+        wait_until(lambda: looks() > 2, DEADLINE, "more looks")
+        assert said(caplog, wrong) == 1
+        revoking.watch.look_now()
+        wait_until(lambda: said(caplog, wrong) == 2, DEADLINE, "the warning again")
+        assert revoking.watch.current is before
+        assert revoking.told == []
+    finally:
+        revoking.realm.put(file, good)
     wait_until(lambda: said(caplog, "all is well again"), DEADLINE, "the end of the complaint")
     assert revoking.watch.current is before
 
