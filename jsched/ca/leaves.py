@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jsched import certificate_files
 from jsched.ca import authorities, layout, writing
 from jsched.ca.index import Entry, Kind, State, entries, record, standing
-from jsched.certificates import LOCAL_HOSTS, Issued, KeyType, make_client, make_key, make_server, renew
+from jsched.certificates import LOCAL_HOSTS, KeyType, make_client, make_key, make_server, renew
 from jsched.certificates.issuing import SERVER_NAME, to_pem
 from jsched.certificates.keys import key_pem, public_bytes, type_of
 from jsched.errors import AlreadyExists, FailedPrecondition, NotFound
@@ -59,7 +59,8 @@ def issue_server(
         key_type=key_type,
         lifetime=authorities.lifetime_within(ca, days),
     )
-    return _hand_out(root, place, issued, {key: issued.key_pem, crt: issued.certificate_pem}, _FOR_A_SERVER)
+    files = {key: issued.key_pem, crt: issued.certificate_pem}
+    return _hand_out(root, place, issued.certificate, files, _FOR_A_SERVER)
 
 
 def issue_client(
@@ -84,8 +85,8 @@ def issue_client(
     lifetime = authorities.lifetime_within(ca, days)
     issued = make_client(ca, user, role, key_type=key_type, lifetime=lifetime)
     toml = client_config(server or default_server(root), user).encode()
-    contents = (issued.key_pem, issued.certificate_pem, toml)
-    return _hand_out(root, place, issued, dict(zip(names, contents, strict=True)), _FOR_A_CLIENT)
+    files = dict(zip(names, (issued.key_pem, issued.certificate_pem, toml), strict=True))
+    return _hand_out(root, place, issued.certificate, files, _FOR_A_CLIENT)
 
 
 def renew_leaf(
@@ -158,13 +159,12 @@ def default_server(root: Path) -> str:
 def _hand_out(
     root: Path,
     place: Path,
-    issued: Issued | x509.Certificate,
+    certificate: x509.Certificate,
     files: dict[str, bytes],
     copies: tuple[str, ...],
     *,
     replace: bool = False,
 ) -> HandedOut:
-    certificate = issued.certificate if isinstance(issued, Issued) else issued
     record(root, certificate)
     writing.put_at(root, place, files, replace=replace)
     changed = {name: one for name, one in _copies(root, copies).items() if _differs(place / name, one)}

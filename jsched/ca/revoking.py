@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -24,17 +25,19 @@ def revoke(
 ) -> list[x509.Certificate]:
     """Put certificates into the list of the CA that has signed each, and return those that were not there yet.
 
-    Afterwards there is a list of every CA that is trusted. Raises FailedPrecondition if a
+    Afterwards there is a list of every CA that is trusted and has not ended. Raises FailedPrecondition if a
     certificate is of another CA, or its CA's key is not there; then nothing is changed.
     """
     signers = {certificate: _signer(authority, certificate) for certificate in certificates}
     previous = _read(root, authority)
     new = [one for one in certificates if not _revoked(previous, signers[one], one)]
-    lists = []
+    lists: list[x509.CertificateRevocationList] = []
     for ca in authority.able:
         last = _newest(previous, ca.certificate)
         serials = [one.serial_number for one in new if signers[one] is ca]
-        lists.append(make_revocation_list(ca, last, serials, reason) if serials or last is None else last)
+        if serials or (last is None and not _has_ended(ca)):
+            last = make_revocation_list(ca, last, serials, reason)
+        lists += [last] if last is not None else []
     lists += [last for ca in authority.without_key if (last := _newest(previous, ca))]
     content = b"".join(map(to_pem, lists))
     if content != b"".join(map(to_pem, previous)):
@@ -77,3 +80,7 @@ def _newest(
 def _revoked(lists: Sequence[x509.CertificateRevocationList], ca: Issued, certificate: x509.Certificate) -> bool:
     newest = _newest(lists, ca.certificate)
     return newest is not None and is_revoked(newest, certificate.serial_number)
+
+
+def _has_ended(ca: Issued) -> bool:
+    return ca.certificate.not_valid_after_utc <= datetime.now(UTC)

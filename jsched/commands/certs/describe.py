@@ -156,5 +156,5 @@ def _time(moment: datetime) -> str:
 
 def _left(left: timedelta) -> str:
     if left < timedelta():
-        return f", over for {-left.days} days" if left.days < -1 else ", over"
+        return f", over for {(-left).days} days"
     return f", {left.days} days left"

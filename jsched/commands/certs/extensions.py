@@ -23,10 +23,7 @@ def purposes(certificate: x509.Certificate) -> list[str]:
     """Return what a certificate is for: `server`, `client`, or another purpose's number."""
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.ExtendedKeyUsage):
-            return [
-                _PURPOSES.get(one, one._name if one._name != "Unknown OID" else one.dotted_string)
-                for one in extension.value
-            ]
+            return [_PURPOSES.get(purpose, purpose.dotted_string) for purpose in extension.value]
     return []
 
 

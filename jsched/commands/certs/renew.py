@@ -25,6 +25,7 @@ from jsched.certificates.keys import KeyType, type_of
 from jsched.certificates.names import common_name
 from jsched.commandline import UsageError
 from jsched.commands.certs import options
+from jsched.commands.certs.plain import plain
 from jsched.commands.certs.report import say_issued
 
 EXAMPLES = """
@@ -89,7 +90,7 @@ def _begin(args: argparse.Namespace, root: Path) -> None:
     days = options.days(args)
     lifetime = CA_LIFETIME if days is None else timedelta(days=days)
     new = rollover.begin(root, args.name, _key_type(args, root), lifetime)
-    name, until = common_name(new.certificate.subject), new.certificate.not_valid_after_utc
+    name, until = plain(common_name(new.certificate.subject)), new.certificate.not_valid_after_utc
     print(f"made {name}, valid until {until:%Y-%m-%d}; {args.name}.crt in {root} has it and the old one")
     _say_next(args.name, "renew every certificate of the old one; then jsched certs renew {name} --finish")
     _say_refreshed(root)
@@ -98,7 +99,7 @@ def _begin(args: argparse.Namespace, root: Path) -> None:
 def _finish(args: argparse.Namespace, root: Path) -> None:
     dropped = rollover.finish(root, args.name, force=args.force)
     for ca in dropped:
-        print(f"{common_name(ca.subject)} is trusted no more; {args.name}.crt in {root} has the new one alone")
+        print(f"{plain(common_name(ca.subject))} is trusted no more; {args.name}.crt in {root} has the new one alone")
     _say_next(args.name, "that ends it")
     _say_refreshed(root)
 

@@ -20,6 +20,7 @@ from jsched.ca.revoking import revoke
 from jsched.ca.selection import select
 from jsched.certificates.revocation import REASONS
 from jsched.commands.certs import options
+from jsched.commands.certs.plain import plain
 
 EXAMPLES = """
 jsched certs revoke alice
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _say(entry: Entry, is_new: bool) -> None:
-    what = f"certificate {entry.serial} of {entry.name}, valid until {entry.until:%Y-%m-%d}"
+    what = f"certificate {entry.serial} of {plain(entry.name)}, valid until {entry.until:%Y-%m-%d}"
     print(f"revoked {what}" if is_new else f"{what}, was revoked before")
 
 

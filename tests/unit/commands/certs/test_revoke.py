@@ -65,6 +65,13 @@ def test_a_file_means_its_certificate_even_if_it_was_made_elsewhere(ca: Set, tmp
         assert f"{client.certificate.serial_number:x}"[:12] in ca.ok("list").out
 
 
+def test_a_name_can_not_break_a_line(ca: Set, tmp_path: Path) -> None:
+    """Of a certificate that somebody else has made with the CA the name is shown as what it is."""
+    odd = make_odd_client(ca.client_ca(), users=["a\x1b[2J\nb"])
+    (tmp_path / "odd.crt").write_bytes(odd.certificate_pem)
+    assert all(line.isprintable() for line in ca.ok("revoke", tmp_path / "odd.crt").out.splitlines())
+
+
 def test_openssl_agrees(ca: Set) -> None:
     """OpenSSL verifies the list's signature, refuses who is in it, and accepts who is not."""
     ca.ok("revoke", "alice")
