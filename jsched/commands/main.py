@@ -20,6 +20,8 @@ VERBS = (
     Verb("certs revoke", "jsched.commands.certs.revoke", "let a certificate in no more"),
     Verb("certs list", "jsched.commands.certs.list", "list what was issued, and whether it is good"),
     Verb("certs show", "jsched.commands.certs.show", "show all that matters of certificates, keys and lists"),
+    Verb("policy check", "jsched.commands.policy.check", "say whether a policy allows something, and by which rule"),
+    Verb("policy show", "jsched.commands.policy.show", "print what a policy says"),
     Verb("doctor", "jsched.commands.doctor", "say whether this host can run jobs as configured"),
     Verb("dev up", "jsched.commands.dev.up", "start a server for development in this directory"),
     Verb("dev demo", "jsched.commands.dev.demo", "run a first job on it and show what to type next"),

@@ -16,7 +16,6 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -28,12 +27,16 @@ from grpc_reflection.v1alpha import reflection
 
 from jsched.config import Config, split_address
 from jsched.engine import Engine
+from jsched.environment import DEFAULT_PATH, home_directory
 from jsched.errors import FailedPrecondition
-from jsched.server import rootfs_service, service, tls
+from jsched.policy.starts import Defaults
+from jsched.server import rootfs_service, service, tls, wire
 from jsched.server.audit import Audit
 from jsched.server.callers import Callers
+from jsched.server.hangup import Hangup
 from jsched.server.interceptors import Gate
 from jsched.server.open_calls import keep_looking
+from jsched.server.policy_source import PolicySource
 from jsched.server.rootfs_service import RootfsService
 from jsched.server.service import JobService
 from jsched.server.trust import read_trust
@@ -41,7 +44,6 @@ from jsched.server.trust_watch import TrustWatch
 
 _LOG = logging.getLogger(__name__)
 _LAST_SECONDS = 1.0
-_MAX_STREAMS_PER_USER = 1024
 _SERVICES = (service.SERVICE, rootfs_service.SERVICE)
 
 
@@ -52,16 +54,18 @@ async def serve(config: Config, certs_dir: Path) -> None:
     """
     _raise_open_file_limit()
     stop = _stop_on_signals()
-    reloads: list[Callable[[], None]] = []
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _call_all, reloads)
+    policies = await PolicySource.open(config.policy)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(Engine(config))
         audit = await stack.enter_async_context(Audit(config.audit_log))
+        hangup = await stack.enter_async_context(Hangup())
+        hangup.actions.append(policies.reload)
         accepting = asyncio.Event()
-        trust, callers = await _trust(stack, certs_dir)
-        reloads.append(trust.look_now)
-        server = _server(config, Gate(audit, callers, accepting.is_set))
-        server.add_generic_rpc_handlers((JobService(engine).handler(), RootfsService(engine.rootfs).handler()))
+        trust, callers = await _trust(stack, config, certs_dir, policies)
+        hangup.actions.append(trust.look_now)
+        server = _server(config, Gate(audit, callers, accepting.is_set, config.wire))
+        jobs = JobService(engine, await asyncio.to_thread(_defaults, config), config.wire)
+        server.add_generic_rpc_handlers((jobs.handler(), RootfsService(engine.rootfs).handler()))
         answers = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(answers, server)
         reflection.enable_server_reflection(
@@ -86,31 +90,26 @@ async def serve(config: Config, certs_dir: Path) -> None:
         _leave_at_once()
 
 
-async def _trust(stack: AsyncExitStack, certs_dir: Path) -> tuple[TrustWatch, Callers]:
+def _defaults(config: Config) -> Defaults:
+    return Defaults(config.limits.default, config.isolation, DEFAULT_PATH, home_directory())
+
+
+async def _trust(
+    stack: AsyncExitStack, config: Config, certs_dir: Path, policies: PolicySource
+) -> tuple[TrustWatch, Callers]:
     """Begin to watch what is trusted, and to end the calls of those who are not any more."""
     watch = TrustWatch(certs_dir, await asyncio.to_thread(read_trust, certs_dir))
     stack.push_async_callback(asyncio.to_thread, watch.close)
-    callers = Callers(watch, max_streams=_MAX_STREAMS_PER_USER)
+    callers = Callers(watch, policies, max_streams=config.wire.max_streams_per_user)
     watch.listeners.append(callers.look)
+    policies.changed.append(callers.look_at_policy)
     looking = asyncio.ensure_future(keep_looking(callers.look))
     stack.callback(looking.cancel)
     return watch, callers
 
 
 def _server(config: Config, gate: Gate) -> grpc.aio.Server:
-    return grpc.aio.server(
-        interceptors=[gate],
-        options=[
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", config.max_message_size),
-            ("grpc.max_concurrent_streams", config.max_streams_per_connection),
-            ("grpc.server_handshake_timeout_ms", int(config.handshake_timeout * 1000)),
-            ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ],
-    )
+    return grpc.aio.server(interceptors=[gate], options=wire.options(config.wire))
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:
@@ -173,12 +172,9 @@ def _stop_on_signals() -> asyncio.Future[None]:
     stop: asyncio.Future[None] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _resolve, stop)
+    # Until there is something to read again.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     return stop
-
-
-def _call_all(actions: Sequence[Callable[[], None]]) -> None:
-    for action in actions:
-        action()
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from contextvars import ContextVar
 
 from jsched.errors import Internal, JschedError
+from jsched.policy.access import Access
+from jsched.policy.policy import Policy
 from jsched.server.audit import Entry
 from jsched.server.identity import Identity
 
@@ -15,10 +17,23 @@ class CallContext:
 
     `entry.job` may be set by the handler as soon as it knows the job (`job_id` is the same), and
     so may `entry.rootfs`. `task` runs the call; `certificate` is the caller's, as PEM, once it was
-    found to be good; `ending` is the error that the call is ended with, if it is.
+    found to be good; `ending` is the error that the call is ended with, if it is. `policy` is what
+    the caller was last held against, and `owner` may be set by the handler of a call that lasts, as
+    soon as it knows whose job that is about.
     """
 
-    __slots__ = ("_identity", "cancellations", "certificate", "ending", "entry", "stream_of", "task")
+    __slots__ = (
+        "_access",
+        "_identity",
+        "cancellations",
+        "certificate",
+        "ending",
+        "entry",
+        "owner",
+        "policy",
+        "stream_of",
+        "task",
+    )
 
     def __init__(self, entry: Entry, task: asyncio.Task[object] | None = None) -> None:
         self.entry = entry
@@ -27,7 +42,10 @@ class CallContext:
         self.stream_of = ""
         self.ending: JschedError | None = None
         self.cancellations = 0
+        self.policy: Policy | None = None
+        self.owner: str | None = None
         self._identity: Identity | None = None
+        self._access: Access | None = None
 
     @property
     def identity(self) -> Identity:
@@ -40,6 +58,18 @@ class CallContext:
     def identity(self, identity: Identity) -> None:
         self._identity = identity
         self.entry.user, self.entry.role, self.entry.serial = identity.user, identity.role, identity.serial
+
+    @property
+    def access(self) -> Access:
+        """What the caller may see and reach; raises Internal in a call that needs no rule."""
+        if self._access is None:
+            raise Internal("the call has no rule", obj=self.entry.method)
+        return self._access
+
+    @access.setter
+    def access(self, access: Access) -> None:
+        self._access = access
+        self.entry.decision, self.entry.rule = "allow", access.decision.rule
 
     @property
     def user(self) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from jsched.errors import Unauthenticated
-from jsched.server.leaf import Identity, Leaf, RoleSource
+from jsched.policy.policy import RoleSource
+from jsched.server.leaf import Identity, Leaf
 from jsched.server.trust import Trust
 
 __all__ = ["Identity", "InvalidIdentity", "check_certificate", "client_certificate", "identify", "identity_of"]

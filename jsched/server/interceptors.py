@@ -1,6 +1,6 @@
 """What stands between the wire and every handler, written once for all kinds of RPC.
 
-From the outside in: audit, errors, the checks (`Gate.checks`: identity, policy, accepting),
+From the outside in: audit, errors, the checks (`Gate.checks`: metadata, identity, policy, accepting),
 then the request is decoded, then the handler runs. Whatever fails in one of them, the call is
 refused and its line in the audit says why. An open stream costs two coroutines and two small
 objects more than without.
@@ -23,16 +23,19 @@ from jsched.errors import (
     DataLoss,
     Internal,
     JschedError,
-    PermissionDenied,
     ResourceExhausted,
     Unavailable,
     Unimplemented,
 )
-from jsched.server import handlers, policy, status
+from jsched.policy.grant import Refused
+from jsched.policy.verbs import Verb
+from jsched.server import handlers, status, wire
 from jsched.server.audit import Audit, Entry
 from jsched.server.call import CallContext, begin_call
 from jsched.server.callers import Callers
 from jsched.server.identity import InvalidIdentity
+from jsched.server.methods import JOB_SERVICE, METHODS, ROOTFS_SERVICE
+from jsched.wire_config import WireConfig
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -40,9 +43,10 @@ if TYPE_CHECKING:
     Check = Callable[["CallContext", Context], None]
 
 _log = logging.getLogger("jsched.server")
+_DEFAULT_LIMITS = WireConfig()
 # Without a line in the audit nothing is done but this: who fills the disk must not be safe from
 # being stopped by it. The line is in the server's log then.
-_NEVERTHELESS = frozenset(method for method, verb in policy.METHODS.items() if verb is policy.Verb.STOP)
+_NEVERTHELESS = frozenset(method for method, verb in METHODS.items() if verb is Verb.STOP)
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -51,15 +55,19 @@ class Gate(grpc.aio.ServerInterceptor):
     `accepting` says whether new calls of jsched's services are served; health always answers.
     """
 
-    def __init__(self, audit: Audit, callers: Callers, accepting: Callable[[], bool]) -> None:
+    def __init__(
+        self, audit: Audit, callers: Callers, accepting: Callable[[], bool], limits: WireConfig = _DEFAULT_LIMITS
+    ) -> None:
         self._audit = audit
         self._callers = callers
         self._accepting = accepting
+        self._limits = limits
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
             self._check_audit,
+            self._check_metadata,
             callers.check_identity,
-            check_policy,
+            callers.check_policy,
             self._check_accepting,
             callers.check_streams,
         )
@@ -74,7 +82,7 @@ class Gate(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             # A stream of streams fits any client, whatever kind of method it believes in.
-            checks = (self._check_audit, self._callers.check_identity, check_exists)
+            checks = (self._check_audit, self._check_metadata, self._callers.check_identity, check_exists)
             serve = functools.partial(self._serve, method, checks, handlers.not_implemented, None)
             return grpc.stream_stream_rpc_method_handler(serve)
         known = self._wrapped.get(method)
@@ -86,7 +94,7 @@ class Gate(grpc.aio.ServerInterceptor):
         encode = handler.response_serializer
         # One request is decoded only after the checks, so strangers reach no parser. The requests
         # of a stream are decoded as the handler reads them, which is after the checks as well.
-        decode = handlers.decoder(handler.request_deserializer)
+        decode = wire.limited(handlers.decoder(handler.request_deserializer), self._limits)
         if handler.request_streaming and handler.response_streaming:
             serve = functools.partial(self._serve, method, self.checks, handlers.streaming(handler.stream_stream), None)
             return grpc.stream_stream_rpc_method_handler(serve, decode, encode)
@@ -120,6 +128,8 @@ class Gate(grpc.aio.ServerInterceptor):
             response = await self._act(call, checks, act, decode, request, context)
             entry.status = _name(context.code())
         except JschedError as error:
+            if isinstance(error, Refused):
+                entry.decision, entry.rule = "deny", error.rule
             if isinstance(error, Internal | DataLoss) and entry.decision == "allow":
                 _log.error("%s failed", method, exc_info=error)
             refusal = error.with_traceback(None)
@@ -181,31 +191,13 @@ class Gate(grpc.aio.ServerInterceptor):
             call.entry.rule = "the audit trail can't be written"
             raise self._audit.error()
 
+    def _check_metadata(self, _: CallContext, context: Context) -> None:
+        wire.check_metadata(self._limits, context)
+
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of jsched's own services while the server comes up or goes down."""
-        if call.entry.method.startswith((policy.JOB_SERVICE, policy.ROOTFS_SERVICE)) and not self._accepting():
+        if call.entry.method.startswith((JOB_SERVICE, ROOTFS_SERVICE)) and not self._accepting():
             raise Unavailable("the server is starting up or shutting down", hint="try again in a moment")
-
-
-def check_policy(call: CallContext, _: Context) -> None:
-    """Decide whether the caller may; raises PermissionDenied, also for a method that no table knows."""
-    entry = call.entry
-    if entry.method in policy.OPEN_METHODS:
-        entry.decision, entry.rule = "allow", "health is open to every client certificate"
-        return
-    verb = policy.METHODS.get(entry.method)
-    if verb is None:
-        entry.rule = "the method is in no table"
-        raise PermissionDenied("this method may not be called", obj=entry.method)
-    decision = policy.authorize(call.identity, verb)
-    entry.rule = decision.rule
-    if not decision.allowed:
-        raise PermissionDenied(
-            f"role {call.identity.role} may not {verb.value}",
-            obj=verb.value,
-            hint="ask your administrator for a certificate with a role that may",
-        )
-    entry.decision = "allow"
 
 
 def check_exists(call: CallContext, _: Context) -> None:

@@ -7,7 +7,6 @@ once a certificate and set of CAs.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,18 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jsched.certificates import ROLE_OID, ROLE_PATTERN, USER_PATTERN, read_role
+from jsched.policy.policy import RoleSource
 from jsched.server.authorities import Authority, signers
 
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _MIN_RSA_BITS = 2048
 _WEAK_HASHES = ("md5", "sha1", "sha224")
-
-
-class RoleSource(enum.Enum):
-    """Where in a certificate the role stands: in jsched's own extension, or as the one organizational unit."""
-
-    EXTENSION = "extension"
-    OU = "ou"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,14 +40,14 @@ class OpenCalls:
             calls = self._calls[call.certificate] = set()
         calls.add(call)
 
-    def enter_stream(self, call: CallContext, most: int, limit: str) -> None:
+    def enter_stream(self, call: CallContext, most: int | None, limit: str) -> None:
         """Note that the call is one that lasts.
 
-        Raises ResourceExhausted, naming the limit, if its user has `most` of them (0: as many as wanted).
+        Raises ResourceExhausted, naming the limit, if its user has `most` of them (None: as many as wanted).
         """
         user = call.user
         count = self._streams.get(user, 0)
-        if most and count >= most:
+        if most is not None and count >= most:
             raise ResourceExhausted(
                 f"user {user} has {count} streams, waits and uploads open, as many as {limit} allows",
                 obj=limit,

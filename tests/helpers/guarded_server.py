@@ -101,6 +101,7 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
     from jsched.server.callers import Callers
     from jsched.server.interceptors import Gate
     from jsched.server.open_calls import keep_looking
+    from jsched.server.policy_source import PolicySource
     from jsched.server.trust import read_trust
     from jsched.server.trust_watch import TrustWatch
     from tests.helpers.small_service import SmallService
@@ -110,7 +111,7 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
     loop = asyncio.get_running_loop()
     async with Audit(audit_path) as audit:
         watch = TrustWatch(certs_dir, read_trust(certs_dir))
-        callers = Callers(watch, max_streams=MAX_STREAMS)
+        callers = Callers(watch, await PolicySource.open("jsched"), max_streams=MAX_STREAMS)
         watch.listeners.append(callers.look)
         looking = asyncio.ensure_future(keep_looking(callers.look))
         server = grpc.aio.server(interceptors=[Gate(audit, callers, accepting.is_set)])

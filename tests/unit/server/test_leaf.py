@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jsched.certificates import Extension, Issued, issue, make_ca, make_client
+from jsched.policy.policy import RoleSource
 from jsched.server.identity import Identity, InvalidIdentity, identify
-from jsched.server.leaf import RoleSource
 from jsched.server.trust import Trust
 from tests.helpers.certificates import Client, make_odd_client, utf8_string
 from tests.helpers.trust import make_list, trusting

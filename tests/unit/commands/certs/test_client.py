@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jsched.certificate_files import read_pair
 from jsched.certificates import ROLE_OID
+from jsched.server.leaf import Identity, identities
 from tests.helpers.certs_command import Set, new_set
 
 PLACE = "clients/alice/alice"
@@ -29,6 +30,15 @@ def test_a_client_is_who_was_asked_for(ca: Set) -> None:
     certificate.verify_directly_issued_by(ca.certificate("client-ca.crt"))
     assert abs(certificate.not_valid_after_utc - datetime.now(UTC) - timedelta(days=365)) < timedelta(minutes=5)
     read_pair(ca.root / f"{PLACE}.crt", ca.root / f"{PLACE}.key")
+
+
+def test_either_kind_of_policy_finds_the_role(ca: Set) -> None:
+    """Whether a policy takes the role from the extension or from the OU, it is the same user and role."""
+    named = identities(ca.certificate(f"{PLACE}.crt"))
+    assert len(named) == 2
+    for identity in named.values():
+        assert isinstance(identity, Identity)
+        assert (identity.user, identity.role) == ("alice", "user")
 
 
 def test_openssl_reads_the_same(ca: Set) -> None:
