@@ -78,6 +78,14 @@ class CgroupUsage(NamedTuple):
     oom_kills: int | None = None
 
 
+class CgroupLoad(NamedTuple):
+    """What a job used and uses: seconds of CPU, bytes of memory, processes and threads; None for what is not told."""
+
+    cpu: float | None
+    memory: int | None
+    pids: int | None
+
+
 class Cgroup(ABC):
     """A job's cgroup, whether it is there or not; see `from_plan`. Methods raise OSError."""
 
@@ -167,6 +175,10 @@ class Cgroup(ABC):
 
         Returns before they are gone. What is not there is no error.
         """
+
+    @abstractmethod
+    def load(self) -> CgroupLoad:
+        """Return the least of what it counts, in few reads."""
 
     @abstractmethod
     def usage(self) -> CgroupUsage:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from jsched.isolation.cgroup import Cgroup, CgroupUsage, number, signal_all, table
+from jsched.isolation.cgroup import Cgroup, CgroupLoad, CgroupUsage, number, signal_all, table
 
 _NANOSECONDS = 1e9
 _FREEZE_PATIENCE = 0.05
@@ -73,6 +73,15 @@ class CgroupV1(Cgroup):
             written_operations=writes,
             pids_peak=number(self._read("pids", "pids.peak")),
             oom_kills=table(self._read("memory", "memory.oom_control")).get("oom_kill"),
+        )
+
+    def load(self) -> CgroupLoad:
+        """Return CPU time, memory and processes."""
+        cpu = number(self._read("cpuacct", "cpuacct.usage"))
+        return CgroupLoad(
+            cpu=None if cpu is None else cpu / _NANOSECONDS,
+            memory=number(self._read("memory", "memory.usage_in_bytes")),
+            pids=number(self._read("pids", "pids.current")),
         )
 
     def _move_to(self, directory: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 
-from jsched.isolation.cgroup import Cgroup, CgroupUsage, number, signal_all, table
+from jsched.isolation.cgroup import Cgroup, CgroupLoad, CgroupUsage, number, signal_all, table
 
 _MICROSECONDS = 1e6
 
@@ -59,6 +59,14 @@ class CgroupV2(Cgroup):
             written_operations=disk.get("wios"),
             pids_peak=number(self._read("pids.peak")),
             oom_kills=table(self._read("memory.events")).get("oom_kill"),
+        )
+
+    def load(self) -> CgroupLoad:
+        """Return CPU time, memory and processes."""
+        return CgroupLoad(
+            cpu=_seconds(table(self._read("cpu.stat")).get("usage_usec")),
+            memory=number(self._read("memory.current")),
+            pids=number(self._read("pids.current")),
         )
 
     def _move_to(self, directory: str) -> None:

@@ -19,7 +19,7 @@ from jsched.linux import process, syscalls
 from jsched.supervisor import ending, wire
 from jsched.supervisor.spares import Spares
 from jsched.supervisor.watch import Monitor, Watch
-from jsched.supervisor.wire import LaunchRequest
+from jsched.supervisor.wire import LaunchRequest, Report
 
 # A server that is there has taken an exit record over within some milliseconds.
 _SYNC_AFTER_MS = 100
@@ -42,7 +42,7 @@ def serve(link: int, signals: int) -> None:
     pid = os.getpid()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     monitor = Monitor(pid, process.start_time(pid), link, signals, null)
-    wire.send_report(link, wire.HELLO)
+    wire.send_report(link, Report("", monitor=(monitor.pid, monitor.start)))
     spares = Spares()
     last: LaunchRequest | None = None
     while True:

@@ -18,6 +18,7 @@ from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
 from jsched.limits import NO_LIMITS, DiskLimit, Limits
 from jsched.profile import REPORT, Profile
 from jsched.resources import Resources
+from jsched.stats import Load
 from tests.helpers.cgroups import Monitor
 
 MIB = 1024 * 1024
@@ -54,6 +55,22 @@ def test_default_and_asked(resources: Resources) -> None:
     assert planned.applied == Limits(pids=20, memory=64 * MIB)
     assert planned.unenforced == ()
     assert planned.cgroup is not None
+
+
+def test_a_profile_of_ones_own(resources: Resources) -> None:
+    """Another profile is in the place of the configuration's, fitted to this machine as that is."""
+    profile = Limits(memory=64 * MIB, cpus=8000.0)
+    cpus = float(os.cpu_count() or 1)
+    assert resources.plan("job", NO_LIMITS, profile=profile).applied == Limits(memory=64 * MIB, cpus=cpus)
+    assert resources.plan("job", Limits(cpus=0.5), profile=profile).applied == Limits(memory=64 * MIB, cpus=0.5)
+    assert resources.plan("job", NO_LIMITS, profile=NO_LIMITS).applied == NO_LIMITS
+    assert resources.plan("job", NO_LIMITS).applied == Limits(pids=50)
+
+
+def test_a_profile_that_can_not_be_applied(tmp_path: Path) -> None:
+    """What the machine can't apply of a profile is told of the job, which is not refused for it."""
+    planned = without(tmp_path, Profile(Limits(pids=50))).plan("job", NO_LIMITS, profile=Limits(memory=64 * MIB))
+    assert [one.limit for one in planned.unenforced] == ["memory"]
 
 
 def test_refused(tmp_path: Path) -> None:
@@ -112,6 +129,22 @@ def test_usage_and_end(resources: Resources) -> None:
     assert monitor.wait() == 256 - signal.SIGKILL
     assert resources.usage(job_id) is None
     assert resources.end(job_id)
+
+
+def test_load(resources: Resources) -> None:
+    """What jobs use is summed over those that tell; of no job nothing is made up."""
+    assert resources.load(()) == Load()
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    assert resources.load(ids) == Load()
+    plans = [resources.plan(job_id, NO_LIMITS).cgroup for job_id in ids[:2]]
+    monitors = [Monitor(plan, "cat") for plan in plans if plan is not None]
+    load = resources.load(ids)
+    assert (load.jobs, load.pids) == (2, 2)
+    assert load.cpu is not None
+    for job_id in ids:
+        resources.end(job_id)
+    for monitor in monitors:
+        monitor.wait()
 
 
 def test_sweep(resources: Resources) -> None:

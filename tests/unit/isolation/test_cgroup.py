@@ -185,7 +185,7 @@ def test_sweep(start: Start, hierarchy: Hierarchy) -> None:
 
 
 def test_limit_on_cpus(start: Start) -> None:
-    """Who wants all of a CPU gets what it was given, and being held back is counted."""
+    """Who wants all of a CPU gets no more than it was given, and being held back is counted."""
     cgroup, _ = start(Limits(cpus=0.2), sys.executable, "-S", "-c", "while True: pass")
     wait_until(lambda: (cgroup.usage().throttled or 0) > 0, 60, "throttling")
     for _ in range(4):

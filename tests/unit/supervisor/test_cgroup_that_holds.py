@@ -70,6 +70,7 @@ def test_a_monitor_that_is_caught_ends(tmp_path: Path, hierarchy: Hierarchy) -> 
         stops_dir=str(tmp_path / "stops"),
         timeout=None,
         grace=1.0,
+        start_timeout=30.0,
         cgroup=hierarchy.plan(job_id, NO_LIMITS).cgroup,
     )
     ours, theirs = socket.socketpair()
@@ -79,7 +80,7 @@ def test_a_monitor_that_is_caught_ends(tmp_path: Path, hierarchy: Hierarchy) -> 
         with subprocess.Popen(command, cwd=REPOSITORY, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE) as monitor:
             theirs.close()
             ours.sendall(wire.encode_request(launch))
-            assert wire.decode_report(answers.readline()) == wire.HELLO
+            assert wire.decode_report(answers.readline()).monitor is not None
             report = wire.decode_report(answers.readline())
             assert (report.failed_step, report.errno) == ("cgroup", 13)
             # Our end is open: it has ended by itself.
