@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan, plan_from_json
+from jsched.isolation.cgroup import Cgroup, from_plan
+from jsched.isolation.cgroup_plan import CgroupUsage, plan_from_json
 from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import NO_LIMITS, Limits
@@ -45,7 +46,8 @@ def test_monitor_comes_back(hierarchy: Hierarchy) -> None:
     plan = hierarchy.plan(str(uuid.uuid4()), NO_LIMITS).cgroup
     assert plan is not None
     code = (
-        "import json, sys\nfrom jsched.isolation.cgroup import from_plan, plan_from_json\n"
+        "import json, sys\nfrom jsched.isolation.cgroup import from_plan\n"
+        "from jsched.isolation.cgroup_plan import plan_from_json\n"
         "cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))\ncgroup.make()\n"
         "cgroup.fs.remove_directory(cgroup.directories[-1])\n"
         "try:\n with cgroup.entered(): print('entered')\n"
@@ -64,7 +66,8 @@ def test_monitor_gets_out_elsewhere(hierarchy: Hierarchy) -> None:
     assert plan is not None
     homes = tuple(home._replace(outside=f"{home.outside}/gone/{uuid.uuid4()}") for home in plan.homes)
     code = (
-        "import json, sys\nfrom jsched.isolation.cgroup import from_plan, plan_from_json\n"
+        "import json, sys\nfrom jsched.isolation.cgroup import from_plan\n"
+        "from jsched.isolation.cgroup_plan import plan_from_json\n"
         "cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))\ncgroup.make()\n"
         "with cgroup.entered(): print(open('/proc/self/cgroup').read())\n"
         "print('and then', cgroup.is_caught, open('/proc/self/cgroup').read())\ncgroup.remove()"
