@@ -145,7 +145,7 @@ def test_a_client_that_does_not_read_is_out_too(realm: Realm, server: GuardedSer
 
 def hold_until_the_end(
     realm: Realm, server: GuardedServer, directory: Path
-) -> tuple[Client, ssl.SSLSession | None, Held]:
+) -> tuple[Client, ssl.SSLContext, ssl.SSLSession | None, Held]:
     """Make a client whose certificate ends soon, and hold calls open with it; longer ones where all is slow."""
     for seconds in (4, 15, 60):
         client = make_odd_client(realm.client_ca, ends_in=timedelta(seconds=seconds))
@@ -155,16 +155,16 @@ def hold_until_the_end(
             with Tunnel(first) as tunnel, grpc.insecure_channel(tunnel.target) as channel:
                 assert get(channel) == "OK"
                 session = first.session
-            return client, session, Held(realm, server, client)
+            return client, context, session, Held(realm, server, client)
     raise AssertionError("no call could be begun within a minute")
 
 
 def test_an_expired_client_is_out_and_stays_out(realm: Realm, server: GuardedServer, tmp_path: Path) -> None:
     """What is open ends with its certificate, and a session from before is resumed by TLS but of no use."""
-    client, session, held = hold_until_the_end(realm, server, tmp_path)
+    client, context, session, held = hold_until_the_end(realm, server, tmp_path)
     assert held.ends() == ALL_REFUSED
     assert time.time() >= client.certificate.not_valid_after_utc.timestamp()
-    again = connect(server.port, client_context(tmp_path, client, realm.server_ca), session)
+    again = connect(server.port, context, session)
     assert again.session_reused
     with Tunnel(again) as tunnel, grpc.insecure_channel(tunnel.target) as channel:
         assert get(channel) == "UNAUTHENTICATED"
