@@ -135,6 +135,7 @@ class Callers:
             if call.owner is not None:
                 access.check(call.owner, call.entry.job)
         except (InvalidIdentity, Refused) as error:
+            # Again at the next look, if its handler takes no notice.
             self._policy_changed = True
             return error
         if call.owner is None and access.verb in OWNED:

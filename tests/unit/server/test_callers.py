@@ -22,6 +22,7 @@ from tests.helpers.trust import make_list, trusting
 
 CA = make_ca("test CA")
 HOUR = 3600.0
+POLICIES = PolicySource(load("open"), "open")
 
 
 class Trusted:
