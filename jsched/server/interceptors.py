@@ -1,7 +1,7 @@
 """What stands between the wire and every handler, written once for all kinds of RPC.
 
 From the outside in: audit, errors, the checks (`Gate.checks`: identity, policy, accepting),
-then the request is decoded, then the handler runs. Whatever fails in one of them, the call is
+then room in the audit is held, the request is decoded, and the handler runs. Whatever fails in one of them, the call is
 refused and its line in the audit says why. An open stream costs one coroutine and two small
 objects more than without.
 """
@@ -32,6 +32,7 @@ from jsched.errors import (
 from jsched.server import handlers, policy, status
 from jsched.server.audit import Audit, Entry
 from jsched.server.identity import Identity, InvalidIdentity, identify
+from jsched.server.record import Record
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jsched.server")
 _current: ContextVar[CallContext] = ContextVar("call")
-# Without a line in the audit nothing is done but this: who fills the disk must not be safe from
-# being stopped by it. The line is in the server's log then.
-_NEVERTHELESS = frozenset(method for method, verb in policy.METHODS.items() if verb is policy.Verb.STOP)
 
 
 class CallContext:
@@ -104,7 +102,6 @@ class Gate(grpc.aio.ServerInterceptor):
         self._accepting = accepting
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
-            self._check_audit,
             check_identity,
             check_policy,
             self._check_accepting,
@@ -120,8 +117,8 @@ class Gate(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             # A stream of streams fits any client, whatever kind of method it believes in.
-            checks = (self._check_audit, check_identity, check_exists)
-            serve = functools.partial(self._serve, method, checks, handlers.not_implemented, None)
+            checks = (check_identity, check_exists)
+            serve = functools.partial(self._serve, method, False, checks, handlers.not_implemented, None)
             return grpc.stream_stream_rpc_method_handler(serve)
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:
@@ -133,23 +130,24 @@ class Gate(grpc.aio.ServerInterceptor):
         # One request is decoded only after the checks, so strangers reach no parser. The requests
         # of a stream are decoded as the handler reads them, which is after the checks as well.
         decode = handlers.decoder(handler.request_deserializer)
-        if handler.request_streaming and handler.response_streaming:
-            serve = functools.partial(self._serve, method, self.checks, handlers.streaming(handler.stream_stream), None)
+        streams = handler.response_streaming
+        guarded = functools.partial(self._serve, method, streams, self.checks)
+        if handler.request_streaming and streams:
+            serve = functools.partial(guarded, handlers.streaming(handler.stream_stream), None)
             return grpc.stream_stream_rpc_method_handler(serve, decode, encode)
         if handler.request_streaming:
-            serve = functools.partial(self._serve, method, self.checks, handlers.unary(handler.stream_unary), None)
+            serve = functools.partial(guarded, handlers.unary(handler.stream_unary), None)
             return grpc.stream_unary_rpc_method_handler(serve, decode, encode)
-        if handler.response_streaming:
-            serve = functools.partial(
-                self._serve, method, self.checks, handlers.streaming(handler.unary_stream), decode
-            )
+        if streams:
+            serve = functools.partial(guarded, handlers.streaming(handler.unary_stream), decode)
             return grpc.unary_stream_rpc_method_handler(serve, None, encode)
-        serve = functools.partial(self._serve, method, self.checks, handlers.unary(handler.unary_unary), decode)
+        serve = functools.partial(guarded, handlers.unary(handler.unary_unary), decode)
         return grpc.unary_unary_rpc_method_handler(serve, None, encode)
 
     async def _serve(
         self,
         method: str,
+        streams: bool,
         checks: tuple[Check, ...],
         act: handlers.Act,
         decode: handlers.Decode | None,
@@ -157,7 +155,8 @@ class Gate(grpc.aio.ServerInterceptor):
         context: Context,
     ) -> Any:
         """Run one RPC from its arrival to its answer."""
-        entry = Entry(method, unquote(context.peer()), time.time())
+        entry = Entry(method, unquote(context.peer()), time.time(), verb=_verb(method))
+        record = Record(self._audit, entry, streams)
         started = time.perf_counter()
         call = CallContext(entry)
         _current.set(call)
@@ -166,9 +165,10 @@ class Gate(grpc.aio.ServerInterceptor):
         try:
             for check in checks:
                 check(call, context)
+            await record.hold()
             if decode is not None:
                 request = decode(request)
-            response = await act(request, context)
+            response = await act(request, record.watch(context))
             entry.status = _name(context.code())
         except JschedError as error:
             if isinstance(error, Internal | DataLoss) and entry.decision == "allow":
@@ -179,7 +179,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 # Nobody is left to answer, or the handler has answered by itself.
                 aborted = isinstance(error, grpc.aio.AbortError)
                 entry.status = _name(context.code()) if aborted else "CANCELLED"
-                await self._write_late(entry, started)
+                await _write_late(record, entry, started)
                 if aborted or isinstance(error, asyncio.CancelledError):
                     raise
                 # A write to a client that has just gone fails before grpc knows why, and it would log a defect.
@@ -191,32 +191,24 @@ class Gate(grpc.aio.ServerInterceptor):
             entry.serial = entry.serial or getattr(refusal, "serial", "")
         entry.duration_ms = (time.perf_counter() - started) * 1000
         try:
-            await self._audit.write(entry)
+            await record.write()
         except (Internal, ResourceExhausted) as error:
-            if method in _NEVERTHELESS:
-                _log.error("not in the audit trail: %s", entry.line().decode().rstrip())
-            else:
-                refusal = error.with_traceback(None)
+            refusal = error.with_traceback(None)
         if refusal is not None:
             await status.abort(context, refusal)
         return response
-
-    async def _write_late(self, entry: Entry, started: float) -> None:
-        """Write the line of a call that can't be answered any more, so that a failure can only be logged."""
-        entry.duration_ms = (time.perf_counter() - started) * 1000
-        with contextlib.suppress(Internal, ResourceExhausted):
-            await self._audit.write(entry)
-
-    def _check_audit(self, call: CallContext, _: Context) -> None:
-        """Refuse before anything is done while the audit can't be written."""
-        if self._audit.failing and call.entry.method not in _NEVERTHELESS:
-            call.entry.rule = "the audit trail can't be written"
-            raise self._audit.error()
 
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of jsched's own services while the server comes up or goes down."""
         if call.entry.method.startswith((policy.JOB_SERVICE, policy.ROOTFS_SERVICE)) and not self._accepting():
             raise Unavailable("the server is starting up or shutting down", hint="try again in a moment")
+
+
+async def _write_late(record: Record, entry: Entry, started: float) -> None:
+    """Write the line of a call that can't be answered any more, so that a failure can only be logged."""
+    entry.duration_ms = (time.perf_counter() - started) * 1000
+    with contextlib.suppress(Internal, ResourceExhausted):
+        await record.write()
 
 
 def check_identity(call: CallContext, context: Context) -> None:
@@ -250,6 +242,12 @@ def check_exists(call: CallContext, _: Context) -> None:
     """Refuse a method that the server does not have."""
     call.entry.rule = "no such method"
     raise Unimplemented("no such method", obj=call.entry.method)
+
+
+def _verb(method: str) -> str:
+    """Return what the policy calls a method, or its bare name if no policy knows it."""
+    verb = policy.METHODS.get(method)
+    return method.rpartition("/")[2] if verb is None else verb.value
 
 
 def _name(code: Any) -> str:

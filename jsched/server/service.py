@@ -55,6 +55,7 @@ class JobService:
     async def start_job(self, request: pb.StartJobRequest, _: Context) -> pb.StartJobResponse:
         """Start a job."""
         call = current_call()
+        call.entry.argv, call.entry.env = request.argv, sorted(request.env)
         spec = convert.to_spec(request)
         try:
             job = await self._engine.start(spec, owner=call.user, request_id=request.request_id or None)
