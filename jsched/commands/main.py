@@ -14,6 +14,7 @@ VERBS = (
     Verb("serve", "jsched.commands.serve", "run the server"),
     Verb("certs dev", "jsched.commands.certs", "make certificates for development"),
     Verb("doctor", "jsched.commands.doctor", "say whether this host can run jobs as configured"),
+    Verb("audit verify", "jsched.commands.audit.verify", "say whether the audit trail is as it was written"),
     Verb("dev up", "jsched.commands.dev.up", "start a server for development in this directory"),
     Verb("dev demo", "jsched.commands.dev.demo", "run a first job on it and show what to type next"),
     Verb("dev down", "jsched.commands.dev.down", "stop it; its jobs run on"),

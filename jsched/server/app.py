@@ -28,7 +28,7 @@ from grpc_reflection.v1alpha import reflection
 from jsched.config import Config, split_address
 from jsched.engine import Engine
 from jsched.errors import FailedPrecondition
-from jsched.server import rootfs_service, service, tls
+from jsched.server import lifetime, rootfs_service, service, tls
 from jsched.server.audit import Audit
 from jsched.server.interceptors import Gate
 from jsched.server.rootfs_service import RootfsService
@@ -48,7 +48,7 @@ async def serve(config: Config, certs_dir: Path) -> None:
     stop = _stop_on_signals()
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(Engine(config))
-        audit = await stack.enter_async_context(Audit(config.audit_log))
+        audit = await stack.enter_async_context(Audit(config.audit_log, config.audit))
         accepting = asyncio.Event()
         server = _server(config, audit, accepting)
         server.add_generic_rpc_handlers((JobService(engine).handler(), RootfsService(engine.rootfs).handler()))
@@ -65,11 +65,13 @@ async def serve(config: Config, certs_dir: Path) -> None:
         # What lives now lives as long as the server: no collection needs to look at it again.
         gc.collect()
         gc.freeze()
+        await lifetime.note_start(audit, config, f"{host}:{port}")
         accepting.set()
         await _report(answers, health_pb2.HealthCheckResponse.SERVING)
         _announce(host, port)
         await asyncio.wait((stop, engine.failed), return_when=asyncio.FIRST_COMPLETED)
         stopped = await _drain(config, server, engine, answers, accepting)
+        await lifetime.note_stop(audit, "the database failed" if engine.failed.done() else "asked to")
         if engine.failed.done():
             raise engine.failed.result()
     if not stopped:
