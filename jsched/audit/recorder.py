@@ -5,6 +5,7 @@ What it does by itself is in the trail as well, as events: see `_report`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import logging
@@ -125,6 +126,8 @@ class Recorder:
             return
         self._rotation_fails = False
         self._report("trail_rotated", file=aside.name, anchor=str(self._writer.link))
+        with contextlib.suppress(OSError):
+            self._flush_events()
         if self._config.keep is not None:
             self._remove_old(self._config.keep)
 

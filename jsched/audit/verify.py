@@ -54,9 +54,9 @@ def verify(files: Iterable[Path], anchors: Iterable[Link] = ()) -> Report:
     return walk.end(whole=True)
 
 
-def verify_tail(path: Path, length: int) -> Report:
+def verify_tail(path: Path, length: int, anchors: Iterable[Link] = ()) -> Report:
     """Return what is to be said of the last `length` bytes of a file; raises OSError if it can't be read."""
-    walk = Walk(())
+    walk = Walk(anchors)
     with path.open("rb") as file:
         if file.seek(0, 2) > length:
             file.seek(-length, 2)
@@ -103,7 +103,7 @@ class Walk:
             self._removed.add(chain.parse_anchor(str(line.fields.get("anchor"))) or ORIGIN)
 
     def end(self, *, whole: bool) -> Report:
-        """Return the report; with `whole`, the trail has to have its beginning and all that anchors say."""
+        """Return the report; with `whole`, the trail has to have its beginning as well as its end."""
         self._blame(None)
         if self._strange and not self._strange[-1][1].endswith(b"\n"):
             place, text = self._strange.pop()
@@ -111,7 +111,7 @@ class Walk:
         self._tell_strange("is no line of the trail: it was changed, put in or damaged")
         if whole:
             self._check_beginning()
-            self._check_end()
+        self._check_end(whole)
         return self._report
 
     def _skip(self, place: Place, line: Line) -> None:
@@ -209,9 +209,10 @@ class Walk:
         else:
             self._problem(None, "the first line was changed: it does not have the hash that a trail begins with")
 
-    def _check_end(self) -> None:
+    def _check_end(self, whole: bool) -> None:
         furthest = max(self._anchors, default=0)
-        if furthest > self._last.seq:
+        # The end of a file that was just begun does not tell.
+        if furthest > self._last.seq and (whole or self._report.lines):
             self._problem(
                 None,
                 f"the end was cut off: the last line has the number {self._last.seq}, and there was a line {furthest}",

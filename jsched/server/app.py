@@ -30,6 +30,7 @@ from jsched.engine import Engine
 from jsched.errors import FailedPrecondition
 from jsched.server import lifetime, rootfs_service, service, tls
 from jsched.server.audit import Audit
+from jsched.server.handshakes import Handshakes
 from jsched.server.interceptors import Gate
 from jsched.server.rootfs_service import RootfsService
 from jsched.server.service import JobService
@@ -39,8 +40,10 @@ _LAST_SECONDS = 1.0
 _SERVICES = (service.SERVICE, rootfs_service.SERVICE)
 
 
-async def serve(config: Config, certs_dir: Path) -> None:
+async def serve(config: Config, certs_dir: Path, watched: Handshakes | None) -> None:
     """Serve until a signal says stop; `tls.prepare` has been called before grpc was imported.
+
+    Refused handshakes that are `watched` get their lines in the audit.
 
     Raises FailedPrecondition if the port is taken, TLS 1.2 gets in, or the engine can't open.
     """
@@ -66,11 +69,16 @@ async def serve(config: Config, certs_dir: Path) -> None:
         gc.collect()
         gc.freeze()
         await lifetime.note_start(audit, config, f"{host}:{port}")
+        if watched is not None:
+            watched.begin(audit.note)
+            stack.callback(watched.end)
         accepting.set()
         await _report(answers, health_pb2.HealthCheckResponse.SERVING)
         _announce(host, port)
         await asyncio.wait((stop, engine.failed), return_when=asyncio.FIRST_COMPLETED)
         stopped = await _drain(config, server, engine, answers, accepting)
+        if watched is not None:
+            watched.end()
         await lifetime.note_stop(audit, "the database failed" if engine.failed.done() else "asked to")
         if engine.failed.done():
             raise engine.failed.result()
@@ -181,7 +189,9 @@ def _notify(state: str) -> None:
             _LOG.warning("can't tell systemd %s: %s", state, error)
 
 
-def run(config: Config, certs_dir: Path) -> None:
+def run(config: Config, certs_dir: Path, watched: Handshakes | None = None) -> None:
     """Serve in an event loop of its own; raises JschedError if that can't be done."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(serve(config, certs_dir))
+    if watched is None:
+        _LOG.info("refused handshakes are not in the audit: there is no stderr, or GRPC_VERBOSITY or GRPC_TRACE is set")
+    asyncio.run(serve(config, certs_dir, watched))

@@ -100,6 +100,7 @@ class JobService:
             job = await self._engine.get(job_id)
         encoding = self._encodings.setdefault(job_id, _SharedEncoding())
         encoding.users += 1
+        sent = 0
         try:
             async with await self._engine.follow(job_id, offset=request.offset, follow=request.follow) as follower:
                 # A client that has come back is to know so before the next byte.
@@ -107,10 +108,12 @@ class JobService:
                 # The chunk itself is not held here while a slow client lets its message wait.
                 while (message := await encoding.next_of(follower)) is not None:
                     await context.write(message)
+                    sent = follower.offset - request.offset
             # Without follow, a job that has ended since we looked may have written more than was sent.
             if request.follow or job.state.ended:
                 await context.write(convert.encode_end(follower.offset, job if ending is None else ending.result()))
         finally:
+            current_call().entry.sent = sent
             encoding.users -= 1
             if not encoding.users:
                 del self._encodings[job_id]

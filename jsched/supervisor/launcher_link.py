@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 import jsched
+from jsched.linux import stderr
 from jsched.supervisor import wire
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(jsched.__file__)))
@@ -121,6 +122,7 @@ def _spawn(server: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _ROOT, str(server)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=stderr.descriptor(),
         pass_fds=(server,),
         start_new_session=True,
     )
