@@ -23,10 +23,10 @@ from jsched.supervisor import record
 from tests.helpers.wait import wait_until
 
 BIN = Path(sys.executable).parent
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 # Most tests are about something else, and their jobs talk to them through files.
 WITHOUT_WALLS = '[isolation]\ndefault = "none"\n'
-END_SECONDS = 20.0
+END_SECONDS = 40.0
 CLI_SECONDS = 60.0
 _READY = re.compile(r"^jsched: serving on (\S+)$", re.MULTILINE)
 # The server, its launcher and their monitors have it in their environment, whoever their parent is.

@@ -167,11 +167,15 @@ def test_limit_on_cpus(start: Start) -> None:
     """Who wants all of a CPU gets what it was given, and being held back is counted."""
     cgroup, _ = start(Limits(cpus=0.2), sys.executable, "-S", "-c", "while True: pass")
     wait_until(lambda: (cgroup.usage().throttled or 0) > 0, 60, "throttling")
-    before, began = cgroup.usage(), time.monotonic()
-    wait_until(lambda: time.monotonic() > began + 3, 60, "three seconds")
-    after, took = cgroup.usage(), time.monotonic() - began
-    used = _cpu(after) - _cpu(before)
-    assert 0.17 <= used / took <= 0.23
+    # On a machine that is busy with other things it may get less for a while, but never more.
+    for _ in range(10):
+        began, before = time.monotonic(), cgroup.usage()
+        wait_until(lambda since=began: time.monotonic() > since + 3, 60, "three seconds")  # type: ignore[misc]
+        after, took = cgroup.usage(), time.monotonic() - began
+        share = (_cpu(after) - _cpu(before)) / took
+        if share >= 0.17:
+            break
+    assert 0.17 <= share <= 0.23
     assert after.throttled is not None
     assert after.throttled > (before.throttled or 0)
 
