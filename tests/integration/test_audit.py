@@ -28,18 +28,12 @@ from tests.helpers.aftermath import DEADLINE, in_background
 from tests.helpers.feed import Feed
 from tests.helpers.server import BIN, Server
 from tests.helpers.small_disk import small_disk
+from tests.helpers.trail import trail
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(90)
 
 KILLS = 3
-
-
-def trail(server: Server) -> list[dict[str, Any]]:
-    """The whole lines of the trail."""
-    content = (server.data_dir / "audit.jsonl").read_bytes()
-    lines = [chain.read(line) for line in content.splitlines(keepends=True)]
-    return [line.fields for line in lines if line is not None]
 
 
 def of_calls(server: Server, verb: str) -> list[dict[str, Any]]:
