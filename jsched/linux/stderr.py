@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import subprocess
 import sys
 
 _PIPE_SIZE = 1 << 20
 _real = 2
+_reader: int | None = None
 
 
 def descriptor() -> int:
@@ -21,12 +23,17 @@ def descriptor() -> int:
     return _real
 
 
+def unread() -> int:
+    """Return the end of the pipe that is read from, or /dev/null: a child may pass on what is left if we crash."""
+    return subprocess.DEVNULL if _reader is None else _reader
+
+
 def divert() -> int:
     """Put a pipe in place of descriptor 2, and return the end to read from; raises OSError.
 
     What does not fit into the pipe is lost: nobody waits for its reader.
     """
-    global _real  # noqa: PLW0603 - a process has one
+    global _real, _reader
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         real = os.dup(2)
@@ -40,7 +47,7 @@ def divert() -> int:
     # An ordinary user may not have more than /proc/sys/fs/pipe-max-size.
     with contextlib.suppress(OSError):
         fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-    _real = real
+    _real, _reader = real, reader
     if sys.stderr is not None:
         sys.stderr.flush()
         sys.stderr = os.fdopen(

@@ -120,7 +120,7 @@ def _spawn(server: int) -> subprocess.Popen[bytes]:
     # No preexec_fn: with it, Python code would run between fork and exec of a threaded process.
     launcher = subprocess.Popen(
         [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _ROOT, str(server)],
-        stdin=subprocess.DEVNULL,
+        stdin=stderr.unread(),
         stdout=subprocess.DEVNULL,
         stderr=stderr.descriptor(),
         pass_fds=(server,),

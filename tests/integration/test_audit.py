@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -22,6 +23,7 @@ from jsched.audit.verify import verify
 from jsched.client import Client
 from jsched.errors import JschedError, ResourceExhausted
 from jsched.job import JobSpec, Signaled
+from jsched.supervisor import record
 from jsched.v1 import jobs_pb2 as pb
 from tests.helpers import calls
 from tests.helpers.aftermath import DEADLINE, in_background
@@ -208,6 +210,20 @@ def test_refused_handshakes_are_in_the_trail(server: Server) -> None:
     assert "SSL" not in server.printed()
     assert "handshaker" not in server.printed()
     assert os.readlink(f"/proc/{server.launcher_pid}/fd/2") == str(server.output)
+
+
+def test_the_last_words_of_a_server_that_crashes_are_not_lost(server: Server) -> None:
+    """What a C library says before it ends the process is in the server's log, read or not by the process itself."""
+    job = server.client().start(JobSpec(("sleep", "1000")))
+    run = record.read_run(server.data_dir / "runs", job.id)
+    assert run is not None
+    for pid in (run.monitor_pid, job.pid):
+        ends = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+        assert not [end for end in ends if end.startswith("pipe:")], "the pipe is nobody else's"
+    os.kill(server.pid, signal.SIGSTOP)
+    Path(f"/proc/{server.pid}/fd/2").write_bytes(b"free(): invalid pointer\n")
+    server.kill()
+    wait_until(lambda: "free(): invalid pointer\n" in server.printed(), DEADLINE, "the message")
 
 
 def test_verify_says_what_is_wrong(server: Server, tmp_path: Path) -> None:
