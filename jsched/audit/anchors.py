@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from jsched.audit.chain import Link
+from jsched.audit.chain import ORIGIN, Link
 from jsched.audit.trail import Trail
 
 _log = logging.getLogger("jsched.audit")
@@ -29,7 +29,7 @@ class Anchors:
         self._trail = trail
         self._snapshot = snapshot
         self._interval = interval
-        self._last: Link | None = None
+        self._last = ORIGIN
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit-anchors", daemon=True)
         self._thread.start()

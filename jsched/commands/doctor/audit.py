@@ -17,7 +17,7 @@ _LENGTH = 1 << 20
 
 def room(config: Config) -> Finding:
     """Whether room can be set aside for lines, so that stops work on a full disk; tried on a file without a name."""
-    subject = "room for audit lines"
+    subject = "room for the audit"
     there = next(one for one in (config.data_dir, *config.data_dir.parents) if one.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as file:
