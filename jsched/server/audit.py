@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
-import queue
-import threading
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from jsched.audit.anchors import Anchors
 from jsched.audit.line import MAX_LINE
@@ -24,22 +21,14 @@ from jsched.audit.writer import event_body
 from jsched.audit_config import AuditConfig
 from jsched.errors import FailedPrecondition, Internal, JschedError, ResourceExhausted
 from jsched.server.audit_entry import Entry
+from jsched.server.audit_lines import Lines, Waiting
 from jsched.server.audit_room import Hold, Room
 
 __all__ = ["Audit", "Entry"]
 
-_MAX_BATCH = 512
 # What stands around a body: number and hash.
 _AROUND = 120
 _log = logging.getLogger("jsched.server")
-
-
-class _Waiting(NamedTuple):
-    """A line on its way, the room that is held for it, and who waits; no body: for room alone."""
-
-    body: bytes | None
-    hold: Hold | None
-    done: asyncio.Future[int]
 
 
 class Audit:
@@ -59,18 +48,15 @@ class Audit:
             message = f"the audit trail {path} can't be opened: {error.strerror}"
             raise FailedPrecondition(message, obj=str(path)) from None
         self._loop = asyncio.get_running_loop()
+        self._closed = False
         self._room = Room()
         self._failure: OSError | None = None
         self._shortage: OSError | None = None
+        self._short = False
         self._growing: asyncio.Future[int] | None = None
         self._missing = 0
         self._room.ahead = self._recorder.set_aside(self._room.wanted).ahead
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        # Held while something is put into the queue, so that nothing comes after the end.
-        self._putting = threading.Lock()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-        self._thread.start()
+        self._lines = Lines(self._recorder, lambda: self._room.wanted, self._tell)
         self._anchors = Anchors(trail, self._recorder.snapshot, config.anchor_interval)
 
     @property
@@ -80,7 +66,8 @@ class Audit:
 
     def error(self) -> JschedError:
         """Return what those are told whose lines can't be written: ResourceExhausted on a full disk, else Internal."""
-        kind = ResourceExhausted if is_full(self._failure or self._shortage) else Internal
+        error = self._failure or self._shortage
+        kind = ResourceExhausted if error is None or is_full(error) else Internal
         return kind("the audit trail can't be written", hint="the server's log says more")
 
     async def hold(self, lines: int = 1, *, stops_for: str | None = None) -> Hold:
@@ -128,12 +115,10 @@ class Audit:
 
     def close(self) -> None:
         """Write what waits, end the threads and close the file; a second call does nothing."""
-        with self._putting:
-            if self._closed:
-                return
-            self._closed = True
-            self._waiting.put(None)
-        self._thread.join()
+        if self._closed:
+            return
+        self._closed = True
+        self._lines.close()
         self._anchors.close()
         self._recorder.close()
 
@@ -153,7 +138,7 @@ class Audit:
             except JschedError:
                 self._missing += 1
                 raise
-        return await self._put(body, room)
+        return await self._lines.put(body, room)
 
     async def _take(self, lines: int, stops_for: str | None) -> Hold:
         hold = self._room.take(lines, stops_for)
@@ -164,22 +149,14 @@ class Audit:
         try:
             while hold is None:
                 if self._growing is None:
-                    self._growing = self._put(None, None)
-                await asyncio.shield(self._growing)
+                    self._growing = self._lines.put(None, None)
+                short = await asyncio.shield(self._growing)
                 hold = self._room.take(lines, stops_for)
-                if hold is None and (self._shortage or self._failure):
+                if hold is None and (short or self._failure):
                     raise self.error()
         finally:
             self._room.waited_for -= size
         return hold
-
-    def _put(self, body: bytes | None, hold: Hold | None) -> asyncio.Future[int]:
-        done: asyncio.Future[int] = self._loop.create_future()
-        with self._putting:
-            if self._closed:
-                raise Internal("the audit trail is closed", obj=str(self.path))
-            self._waiting.put(_Waiting(body, hold, done))
-        return done
 
     def _note(self, body: bytes) -> None:
         hold = self._room.take(1)
@@ -187,53 +164,18 @@ class Audit:
             self._missing += 1
             return
         with contextlib.suppress(Internal):
-            self._put(body, hold).add_done_callback(_forget)
+            self._lines.put(body, hold).add_done_callback(_forget)
 
-    def _run(self) -> None:
-        more = True
-        while more:
-            batch: list[_Waiting] = []
-            item = self._waiting.get()
-            while item is not None:
-                batch.append(item)
-                if len(batch) == _MAX_BATCH:
-                    break
-                try:
-                    item = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-            else:
-                more = False
-            if batch:
-                self._work(batch)
-
-    def _work(self, batch: list[_Waiting]) -> None:
-        """Write a batch of lines and tell those who wait; a line counts if all of it was written."""
-        bodies = [item.body for item in batch if item.body is not None]
-        try:
-            outcome = self._recorder.record(bodies, self._room.wanted)
-            if len(bodies) < len(batch):
-                grown = self._recorder.set_aside(self._room.wanted)
-                outcome = outcome._replace(ahead=grown.ahead, shortage=grown.shortage)
-        except Exception as error:  # noqa: BLE001 - a defect; logged with its traceback
-            # Without this thread every call would wait for ever.
-            _log.exception("a defect: %d audit lines are lost", len(bodies))
-            outcome = Outcome([], 0, OSError(errno.EIO, str(error)), None)
-        try:
-            self._loop.call_soon_threadsafe(self._tell, batch, outcome)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more, and the lines are in the file.
-            _log.debug("%d audit lines were written after the event loop's end", len(bodies))
-
-    def _tell(self, batch: list[_Waiting], outcome: Outcome) -> None:
+    def _tell(self, batch: list[Waiting], outcome: Outcome) -> None:
         self._room.ahead = outcome.ahead
         self._failure = outcome.failure
-        self._note_shortage(outcome.shortage)
+        self._shortage = outcome.shortage or self._shortage
+        self._say_shortage()
         links = iter(outcome.links)
         for body, hold, done in batch:
             if body is None:
                 self._growing = None
-                _resolve(done, 0)
+                _resolve(done, outcome.shortage is not None)
                 continue
             link = next(links, None)
             if hold is not None:
@@ -246,14 +188,17 @@ class Audit:
             count, self._missing = self._missing, 0
             self._note(event_body("lines_missing", {"count": count}))
 
-    def _note_shortage(self, shortage: OSError | None) -> None:
+    def _say_shortage(self) -> None:
         """Say so once when there is no room left for calls, and once when there is some again."""
-        short = shortage if not self._room.plenty else None
-        if short is not None and self._shortage is None:
-            _log.error("no room for the audit trail %s: %s; all but stops is refused", self.path, short.strerror)
-        elif short is None and self._shortage is not None:
-            _log.warning("there is room for the audit trail %s again", self.path)
-        self._shortage = short
+        if self._room.plenty:
+            if self._short:
+                _log.warning("there is room for the audit trail %s again", self.path)
+            self._short, self._shortage = False, None
+        elif self._shortage is not None and not self._short:
+            _log.error(
+                "no room for the audit trail %s: %s; all but stops is refused", self.path, self._shortage.strerror
+            )
+            self._short = True
 
 
 def _resolve(future: asyncio.Future[int], value: int) -> None:

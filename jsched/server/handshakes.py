@@ -11,6 +11,7 @@ This module must not import grpc before `prepare` has been called.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import select
@@ -22,13 +23,13 @@ from urllib.parse import unquote
 from jsched.linux import stderr
 
 Tell = Callable[..., None]
+_log = logging.getLogger("jsched.server")
 _VARIABLES = {"GRPC_VERBOSITY": "INFO", "GRPC_TRACE": "handshaker"}
 # A record begins as those of absl's log do: severity, date, time, thread, place.
 _HEAD = re.compile(rb"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ([\w./-]+):\d+\] ")
 _FAILED = re.compile(rb"CallNextHandshakerLocked: error=(?!OK )(.*)", re.DOTALL)
 _PEER = re.compile(rb"grpc\.internal\.endpoint_peer_address=([^,}\s]{1,200})")
 _CONTINUED = (b"=== Source Location Trace", b"src/core/", b" shutdown=", b"\n")
-_NOT_FOR_PRODUCTION = b"is not suitable for production"
 # The client has gone by itself: somebody looks whether the port is open.
 _GONE = b"Handshake read failed (Socket closed)"
 _READ_SIZE = 1 << 16
@@ -82,9 +83,16 @@ class Handshakes:
                 data = os.read(self._reader, _READ_SIZE)
                 if not data:
                     return
-                self._records.take(data)
+                self._take(data)
             if count := self._minute.over():
                 self._say("handshakes_refused", count=count)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._records.take(data)
+        except Exception:  # noqa: BLE001 - a defect; logged with its traceback
+            # Without a reader the C core's errors would be lost.
+            _log.exception("a defect: messages of gRPC are lost")
 
     def _refused(self, peer: str, reason: str) -> None:
         if self._tell is not None and self._minute.may():
@@ -132,7 +140,7 @@ class Minute:
 class Records:
     """The C core's messages, as they come: `refused(peer, reason)` is called for handshakes that failed.
 
-    `pass_on(bytes)` gets what is no trace.
+    `pass_on(bytes)` gets errors, and what is not of the C core.
     """
 
     def __init__(self, refused: Callable[[str, str], None], pass_on: Callable[[bytes], None]) -> None:
@@ -157,10 +165,10 @@ class Records:
             self._record += line
             return
         self._finish()
-        if head is not None and head[1] == b"I":
-            self._record = line
-        elif head is None or _NOT_FOR_PRODUCTION not in line:
+        if head is None or head[1] in b"EF":
             self._pass_on(line)
+        elif head[1] == b"I":
+            self._record = line
 
     def _finish(self) -> None:
         record, self._record = self._record, b""

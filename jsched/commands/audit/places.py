@@ -23,8 +23,8 @@ def trail_of(args: argparse.Namespace) -> Trail:
     return Trail(configuration.load({"data_dir": args.data_dir}, config_file=args.config).audit_log)
 
 
-def found(files: list[Path], where: Path) -> list[Path]:
-    """Return the files; raises NotFound if there are none."""
-    if not files:
+def check(trail: Trail) -> None:
+    """Raise NotFound if there is no such trail."""
+    where = trail.path.parent
+    if not where.is_dir() or not trail.files():
         raise NotFound(f"there is no audit trail in {where}", obj=str(where), hint="give the server's --data-dir")
-    return files

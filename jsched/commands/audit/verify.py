@@ -19,7 +19,8 @@ from pathlib import Path
 from jsched.audit import chain
 from jsched.audit.chain import Line, Link
 from jsched.audit.trail import Trail
-from jsched.audit.verify import Finding, Report, verify
+from jsched.audit.verify import verify, verify_trail
+from jsched.audit.walk import Finding, Report
 from jsched.commands.audit import places
 from jsched.errors import InvalidArgument, NotFound
 
@@ -56,22 +57,22 @@ def run(args: argparse.Namespace) -> int:
     if args.anchors is not None:
         anchors += chain.find_anchors(_text(args.anchors))
     try:
-        files, beside = _files(args)
-        report = verify(files, [*anchors, *beside])
+        report = _verify(args, anchors)
     except OSError as error:
         raise NotFound(f"{error.filename} can't be read: {error.strerror}", obj=str(error.filename)) from None
-    _show(files, report, len(anchors) + len(beside))
+    _show(report, len(anchors))
     return 1 if report.problems else 0
 
 
-def _files(args: argparse.Namespace) -> tuple[list[Path], list[Link]]:
-    """Return the files, and the anchor that lies beside a whole trail."""
+def _verify(args: argparse.Namespace, anchors: list[Link]) -> Report:
+    """Verify the files, or the whole trail with the anchor beside it, which is added to `anchors`."""
     if args.files and not (len(args.files) == 1 and args.files[0].is_dir()):
-        return args.files, []
+        return verify(args.files, anchors)
     trail = Trail(args.files[0] / places.NAME) if args.files else places.trail_of(args)
-    # Before the trail, which may be growing.
-    anchor = trail.anchor()
-    return places.found(trail.files(), trail.path.parent), [anchor] if anchor and anchor.seq else []
+    places.check(trail)
+    beside = trail.anchor()
+    anchors += [beside] if beside else []
+    return verify_trail(trail, anchors)
 
 
 def _anchor(text: str) -> Link:
@@ -92,8 +93,8 @@ def _text(name: str) -> str:
         raise InvalidArgument(f"{name} can't be read: {error.strerror}", obj="anchors") from None
 
 
-def _show(files: list[Path], report: Report, anchors: int) -> None:
-    print(f"files    {len(files)}: {', '.join(path.name for path in files[:3])}{' ...' if len(files) > 3 else ''}")
+def _show(report: Report, anchors: int) -> None:
+    print(f"files    {report.files}")
     if report.first is not None and report.last is not None:
         print(f"lines    {report.lines}, number {report.first.link.seq} to {report.last.link.seq}")
         print(f"time     {_time(report.first)} to {_time(report.last)}")

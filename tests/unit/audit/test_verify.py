@@ -8,7 +8,8 @@ import pytest
 from jsched.audit import chain
 from jsched.audit.chain import ORIGIN, Link, seal
 from jsched.audit.line import body
-from jsched.audit.verify import Report, verify, verify_tail
+from jsched.audit.verify import verify, verify_tail
+from jsched.audit.walk import Report
 
 COUNT = 9
 

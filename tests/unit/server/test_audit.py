@@ -14,7 +14,8 @@ import pytest
 
 from jsched.audit import chain
 from jsched.audit.trail import Trail
-from jsched.audit.verify import Report, verify
+from jsched.audit.verify import verify
+from jsched.audit.walk import Report
 from jsched.audit_config import AuditConfig
 from jsched.errors import FailedPrecondition, Internal, ResourceExhausted
 from jsched.server.audit import Audit, Entry
@@ -441,3 +442,25 @@ def test_a_file_that_can_not_be_opened_is_named(tmp_path: Path) -> None:
             Audit(tmp_path)
 
     asyncio.run(open_directory())
+
+
+def test_two_lines_where_there_is_room_for_one(tmp_path: Path) -> None:
+    """On a full disk a stream is refused that needs one line more than there is room for, and a call is not."""
+
+    async def run_full(path: Path) -> None:
+        async with Audit(path) as audit:
+            fill(path.parent)
+            holds = []
+            with pytest.raises(ResourceExhausted):
+                while True:
+                    holds.append(await audit.hold())
+            holds.pop().release()
+            with pytest.raises(ResourceExhausted, match="audit trail"):
+                await audit.hold(2)
+            await audit.write(entry("one"))
+            for hold in holds:
+                hold.release()
+
+    with small_disk(tmp_path / "disk", 3 << 20) as disk:
+        asyncio.run(run_full(disk / "audit.jsonl"))
+        assert jobs_in(disk / "audit.jsonl") == ["one"]
