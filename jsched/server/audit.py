@@ -92,12 +92,12 @@ class Audit:
 
         What can't be written is in the server's log. Kinds and their fields:
 
-        `server_start` (version, listen, policy, config: a hash of it) and `server_stop`;
-        `policy_reload` (policy, reason: "" if it is in force, else why the old one is kept);
-        `certificates_reload` (file, reason likewise); `handshake_refused` (peer, reason) and
-        `handshakes_refused` (count: how many more there were than get lines); `lines_missing`
-        (count: calls that were refused while there was no room for their lines); and those of
-        `jsched.audit.recorder`.
+        `server_start` (version, listen, policy, policy_digest, config: a hash of it) and
+        `server_stop` (reason); `policy_reload` (policy, policy_digest, reason: "" if it was read, else
+        why the old one is kept); `certificates_reload` (file, reason likewise); `handshake_refused`
+        (peer, reason) and `handshakes_refused` (count: how many more there were than get lines);
+        `lines_missing` (count: calls that were refused while there was no room for their lines);
+        and those of `jsched.audit.recorder`.
         """
         body = event_body(kind, fields)
         try:

@@ -1,4 +1,4 @@
-"""The server's own lines in the audit: that it started, with what, and that it ended."""
+"""The server's own lines in the audit: that it started, with what, what it has read again, and that it ended."""
 
 from __future__ import annotations
 
@@ -10,17 +10,34 @@ from importlib import metadata
 from typing import Any
 
 from jsched.config import Config
+from jsched.policy.policy import Policy
 from jsched.server.audit import Audit
+from jsched.server.policy_source import PolicySource
 
 
-async def note_start(audit: Audit, config: Config, address: str) -> None:
+async def note_start(audit: Audit, config: Config, policy: Policy, address: str) -> None:
     """Write the line that the server serves from now on, on `address`."""
-    await audit.event("server_start", version=metadata.version("jsched"), listen=address, config=digest(config))
+    await audit.event(
+        "server_start",
+        version=metadata.version("jsched"),
+        listen=address,
+        config=digest(config),
+        policy=policy.source,
+        policy_digest=policy.digest,
+    )
 
 
 async def note_stop(audit: Audit, reason: str) -> None:
     """Write the line that the server ends; `reason` is why."""
     await audit.event("server_stop", reason=reason)
+
+
+async def reload_policy(audit: Audit, policies: PolicySource) -> None:
+    """Read the policy again, and write the line that it holds now, or why it does not."""
+    error = await policies.reload()
+    policy = policies.policy
+    reason = "" if error is None else error.message
+    await audit.event("policy_reload", policy=policy.source, policy_digest=policy.digest, reason=reason)
 
 
 def digest(config: Config) -> str:

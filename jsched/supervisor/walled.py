@@ -16,8 +16,6 @@ from jsched.supervisor.steps import StepFailed, step
 from jsched.supervisor.stopping import now
 from jsched.supervisor.wire import LaunchRequest
 
-_START_SECONDS = 30.0
-
 
 def execute(
     request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup | None, spare: Spare | None
@@ -36,7 +34,7 @@ def execute(
     command = Command(request.argv, request.env, request.workdir)
     try:
         init = _use(spare, command, log, entrances) or start.start(sandbox, command, log, tasks=entrances, cgroup=into)
-        _wait_until_started(init)
+        _wait_until_started(init, request.start_timeout)
     except init_process.StepFailed as failure:
         raise StepFailed(failure.step, failure.number) from failure
     finally:
@@ -45,11 +43,11 @@ def execute(
     return init
 
 
-def _wait_until_started(init: InitProcess) -> None:
+def _wait_until_started(init: InitProcess, seconds: float) -> None:
     """Wait for the command; a file system that does not answer must not hold the monitor for ever."""
     poller = select.poll()
     poller.register(init, select.POLLIN)
-    deadline = now() + _START_SECONDS
+    deadline = now() + seconds
     while not init.started:
         if not poller.poll(max(0.0, deadline - now()) * 1000):
             init.kill()

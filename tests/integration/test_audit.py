@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -224,6 +225,27 @@ def test_the_last_words_of_a_server_that_crashes_are_not_lost(server: Server) ->
     Path(f"/proc/{server.pid}/fd/2").write_bytes(b"free(): invalid pointer\n")
     server.kill()
     wait_until(lambda: "free(): invalid pointer\n" in server.printed(), DEADLINE, "the message")
+
+
+def test_what_is_read_again_is_in_the_trail(certs: Path, tmp_path: Path) -> None:
+    """A policy that was read again, and a file of certificates that is wrong, have lines that say so."""
+    copy = shutil.copytree(certs, tmp_path / "certs")
+    own = Server(tmp_path / "own", copy)
+    try:
+        own.start()
+        os.kill(own.pid, signal.SIGHUP)
+        (copy / "client-ca.crt").write_text("nothing")
+
+        def reloads() -> dict[str, dict[str, Any]]:
+            return {line["event"]: line for line in trail(own) if line["event"].endswith("_reload")}
+
+        wait_until(lambda: len(reloads()) == 2, DEADLINE, "both lines")
+        policy, certificates = reloads()["policy_reload"], reloads()["certificates_reload"]
+        assert (policy["policy"], policy["reason"]) == (trail(own)[0]["policy"], "")
+        assert certificates["file"] == "client-ca.crt"
+        assert str(copy) in certificates["reason"]
+    finally:
+        own.close()
 
 
 def test_verify_says_what_is_wrong(server: Server, tmp_path: Path) -> None:

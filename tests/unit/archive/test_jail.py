@@ -81,6 +81,8 @@ def test_the_prisoner_has_no_privileges(running: Running) -> None:
     assert found["Uid"].split() == found["Gid"].split() == [str(NOBODY)] * 4
     assert found["Groups"] == ""
     assert found["NoNewPrivs"] == "1"
+    # SECCOMP_MODE_FILTER, seccomp(2).
+    assert found["Seccomp"] == "2"
     for name in ("CapPrm", "CapEff"):
         assert int(found[name], 16) == CHOWN_AND_FOWNER
     for name in ("CapInh", "CapBnd", "CapAmb"):

@@ -129,7 +129,7 @@ def test_a_tree_in_use_is_not_deleted(config: Config) -> None:
         users.clear()
         await library.delete("good")
 
-    run(config, body, in_use=lambda _: users)
+    run(config, body, in_use=lambda *_: users)
 
 
 def test_a_tree_that_a_job_is_about_to_use_is_not_deleted(config: Config) -> None:

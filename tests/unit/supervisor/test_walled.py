@@ -139,6 +139,7 @@ def test_a_command_that_has_ended_before_its_pid_is_known(tmp_path: Path) -> Non
         stops_dir=str(tmp_path / "stops"),
         timeout=None,
         grace=1.0,
+        start_timeout=30.0,
         sandbox=walls(0),
         slot=0,
     )
@@ -149,7 +150,8 @@ def test_a_command_that_has_ended_before_its_pid_is_known(tmp_path: Path) -> Non
         with subprocess.Popen(command, cwd=REPOSITORY, pass_fds=[theirs.fileno()]) as monitor:
             theirs.close()
             ours.sendall(wire.encode_request(launch))
-            assert wire.decode_report(answers.readline()) == wire.HELLO
+            hello = wire.Report("", monitor=(monitor.pid, process.start_time(monitor.pid)))
+            assert wire.decode_report(answers.readline()) == hello
             run = wire.decode_report(answers.readline()).run
             ours.shutdown(socket.SHUT_RDWR)
             assert monitor.wait(60) == 0
