@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from jsched.audit_config import AuditConfig, parse_audit
 from jsched.errors import InvalidArgument
 from jsched.isolation_config import IsolationConfig, parse_isolation
 from jsched.profile import Profile, parse_profile
@@ -33,10 +34,10 @@ class Config:
     Paths are absolute. `log_group` is a group's name or number that log files get (None:
     the server's own group). `policy` is the name of a preset, or the path of a file. Times are
     seconds, sizes bytes. `limits` says what jobs get that ask for nothing, `isolation` how they are
-    walled in and what they may ask for, `wire` what clients may cost. An uploaded root file system may
-    have an archive of `max_rootfs_archive` bytes, files of `max_rootfs_size` bytes together
-    and `max_rootfs_entries` members, and `rootfs_timeout` for being unpacked. `start_timeout` is
-    how long it may take until a job's command is executed.
+    walled in and what they may ask for, `wire` what clients may cost, `audit` how the trail is kept.
+    An uploaded root file system may have an archive of `max_rootfs_archive` bytes, files of
+    `max_rootfs_size` bytes together and `max_rootfs_entries` members, and `rootfs_timeout` for being
+    unpacked. `start_timeout` is how long it may take until a job's command is executed.
     """
 
     data_dir: Path
@@ -49,6 +50,7 @@ class Config:
     drain_timeout: float = 10.0
     limits: Profile = field(default_factory=Profile)
     isolation: IsolationConfig = field(default_factory=IsolationConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     wire: WireConfig = field(default_factory=WireConfig)
     max_rootfs_archive: int = 4 * 1024 * 1024 * 1024
     max_rootfs_size: int = 16 * 1024 * 1024 * 1024
@@ -96,7 +98,7 @@ class Config:
 
     @property
     def audit_log(self) -> Path:
-        """The audit trail, one JSON line an RPC."""
+        """The file that the audit trail is written to; those put aside lie beside it."""
         return self.data_dir / "audit.jsonl"
 
     def log_path(self, job_id: str) -> Path:
@@ -162,6 +164,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "drain_timeout": float,
     "limits": parse_profile,
     "isolation": parse_isolation,
+    "audit": parse_audit,
     "wire": parse_wire,
     "max_rootfs_archive": int,
     "max_rootfs_size": int,
@@ -170,7 +173,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "start_timeout": float,
 }
 # What no variable can say.
-_TABLES = frozenset({"limits", "isolation", "wire"})
+_TABLES = frozenset({"limits", "isolation", "wire", "audit"})
 # Keys of earlier versions that stand in a table now.
 _MOVED = dict.fromkeys(("max_message_size", "max_streams_per_connection", "handshake_timeout"), "wire")
 

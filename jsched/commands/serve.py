@@ -36,11 +36,12 @@ def run(args: argparse.Namespace) -> int:
     config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
     if config.certs_dir is None:
         raise InvalidArgument("no certificates", obj="certs_dir", hint="give their directory with --certs")
-    from jsched.server import tls
+    from jsched.server import handshakes, tls
 
-    # Before anything imports grpc: this decides which versions of TLS it will speak.
+    # Before anything imports grpc: this decides which versions of TLS it will speak, and what it says.
+    watched = handshakes.prepare()
     tls.prepare(config.certs_dir)
     from jsched.server import app
 
-    app.run(config, config.certs_dir)
+    app.run(config, config.certs_dir, watched)
     return 0

@@ -9,6 +9,7 @@ Outlives it: every running job with its monitor, every log file, the data direct
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -30,9 +31,10 @@ from jsched.engine import Engine
 from jsched.environment import DEFAULT_PATH, home_directory
 from jsched.errors import FailedPrecondition
 from jsched.policy.starts import Defaults
-from jsched.server import rootfs_service, service, tls, wire
+from jsched.server import lifetime, rootfs_service, service, tls, wire
 from jsched.server.audit import Audit
 from jsched.server.callers import Callers
+from jsched.server.handshakes import Handshakes
 from jsched.server.hangup import Hangup
 from jsched.server.interceptors import Gate
 from jsched.server.open_calls import keep_looking
@@ -47,8 +49,10 @@ _LAST_SECONDS = 1.0
 _SERVICES = (service.SERVICE, rootfs_service.SERVICE)
 
 
-async def serve(config: Config, certs_dir: Path) -> None:
+async def serve(config: Config, certs_dir: Path, watched: Handshakes | None) -> None:
     """Serve until a signal says stop; `tls.prepare` has been called before grpc was imported.
+
+    Refused handshakes that are `watched` get their lines in the audit.
 
     Raises FailedPrecondition if the port is taken, TLS 1.2 gets in, or the engine can't open.
     """
@@ -57,11 +61,11 @@ async def serve(config: Config, certs_dir: Path) -> None:
     policies = await PolicySource.open(config.policy)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(Engine(config))
-        audit = await stack.enter_async_context(Audit(config.audit_log))
+        audit = await stack.enter_async_context(Audit(config.audit_log, config.audit))
         hangup = await stack.enter_async_context(Hangup())
-        hangup.actions.append(policies.reload)
+        hangup.actions.append(functools.partial(lifetime.reload_policy, audit, policies))
         accepting = asyncio.Event()
-        trust, callers = await _trust(stack, config, certs_dir, policies)
+        trust, callers = await _trust(stack, config, certs_dir, policies, audit)
         hangup.actions.append(trust.look_now)
         server = _server(config, Gate(audit, callers, accepting.is_set, config.wire))
         jobs = JobService(engine, await asyncio.to_thread(_defaults, config), config.wire)
@@ -79,11 +83,18 @@ async def serve(config: Config, certs_dir: Path) -> None:
         # What lives now lives as long as the server: no collection needs to look at it again.
         gc.collect()
         gc.freeze()
+        await lifetime.note_start(audit, config, policies.policy, f"{host}:{port}")
+        if watched is not None:
+            watched.begin(audit.note)
+            stack.callback(watched.end)
         accepting.set()
         await _report(answers, health_pb2.HealthCheckResponse.SERVING)
         _announce(host, port)
         await asyncio.wait((stop, engine.failed), return_when=asyncio.FIRST_COMPLETED)
         stopped = await _drain(config, server, engine, answers, accepting)
+        if watched is not None:
+            watched.end()
+        await lifetime.note_stop(audit, "the database failed" if engine.failed.done() else "asked to")
         if engine.failed.done():
             raise engine.failed.result()
     if not stopped:
@@ -95,10 +106,10 @@ def _defaults(config: Config) -> Defaults:
 
 
 async def _trust(
-    stack: AsyncExitStack, config: Config, certs_dir: Path, policies: PolicySource
+    stack: AsyncExitStack, config: Config, certs_dir: Path, policies: PolicySource, audit: Audit
 ) -> tuple[TrustWatch, Callers]:
     """Begin to watch what is trusted, and to end the calls of those who are not any more."""
-    watch = TrustWatch(certs_dir, await asyncio.to_thread(read_trust, certs_dir))
+    watch = TrustWatch(certs_dir, await asyncio.to_thread(read_trust, certs_dir), note=audit.note)
     stack.push_async_callback(asyncio.to_thread, watch.close)
     callers = Callers(watch, policies, max_streams=config.wire.max_streams_per_user)
     watch.listeners.append(callers.look)
@@ -200,7 +211,9 @@ def _notify(state: str) -> None:
             _LOG.warning("can't tell systemd %s: %s", state, error)
 
 
-def run(config: Config, certs_dir: Path) -> None:
+def run(config: Config, certs_dir: Path, watched: Handshakes | None = None) -> None:
     """Serve in an event loop of its own; raises JschedError if that can't be done."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(serve(config, certs_dir))
+    if watched is None:
+        _LOG.info("refused handshakes are not in the audit: there is no stderr, or GRPC_VERBOSITY or GRPC_TRACE is set")
+    asyncio.run(serve(config, certs_dir, watched))

@@ -1,100 +1,63 @@
-"""The audit trail: one line of JSON for each RPC, in a file that is only ever appended to.
+"""The audit trail as the server sees it: room for a line is held before anything is done, then the line is written.
 
 A call's answer leaves after its line has been written (write(2); not yet fsync(2), which
-would cost more than the calls themselves). Lines are pure ASCII: control characters, line
-breaks and marks that turn the direction of text are escaped, so one line stays one line.
+would cost more than the calls themselves). One thread writes, many waiting lines at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import json
+import contextlib
 import logging
-import os
-import queue
-import threading
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from jsched.audit.anchors import Anchors
+from jsched.audit.line import MAX_LINE
+from jsched.audit.recorder import Outcome, Recorder, is_full
+from jsched.audit.trail import Trail
+from jsched.audit.writer import event_body
+from jsched.audit_config import AuditConfig
 from jsched.errors import FailedPrecondition, Internal, JschedError, ResourceExhausted
+from jsched.server.audit_entry import Entry
+from jsched.server.audit_lines import Lines, Waiting
+from jsched.server.audit_room import Hold, Room
 
-# Parts of a line are what callers send; a line must stay small whatever they send.
-_MAX_FIELD = 256
-_MAX_BATCH = 512
+__all__ = ["Audit", "Entry"]
 
-# json.dumps would make a new encoder for each line.
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-
+# What stands around a body: number and hash.
+_AROUND = 120
 _log = logging.getLogger("jsched.server")
 
 
-@dataclass(slots=True)
-class Entry:
-    """What is known of one RPC; filled in while it runs.
-
-    `time` is when it came in, in seconds since the epoch; `duration_ms` how long it took.
-    `status` is the name of its gRPC status code; `reason` says why it was refused or failed.
-    """
-
-    method: str
-    peer: str
-    time: float
-    user: str = ""
-    role: str = ""
-    serial: str = ""
-    job: str = ""
-    rootfs: str = ""
-    decision: str = "deny"
-    rule: str = ""
-    status: str = ""
-    reason: str = ""
-    duration_ms: float = 0.0
-
-    def line(self) -> bytes:
-        """Return the entry as one line of ASCII JSON, its line break included."""
-        whole, fraction = divmod(int(self.time * 1000), 1000)
-        fields = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{fraction:03}Z",
-            "user": self.user,
-            "role": self.role,
-            "serial": self.serial,
-            "peer": self.peer,
-            "method": self.method,
-            "job": self.job,
-            "rootfs": self.rootfs,
-            "decision": self.decision,
-            "rule": self.rule,
-            "status": self.status,
-            "reason": self.reason,
-            "duration_ms": round(self.duration_ms, 3),
-        }
-        for name, value in fields.items():
-            if isinstance(value, str) and len(value) > _MAX_FIELD:
-                fields[name] = value[: _MAX_FIELD - 3] + "..."
-        return _encode(fields).encode("ascii") + b"\n"
-
-
 class Audit:
-    """The audit trail in one file, written by one thread, many waiting lines at once.
+    """The audit trail in the file `path`; used on one event loop, unless a method says otherwise.
 
-    Raises FailedPrecondition if the file can't be opened. Use it as an async context manager
-    or call `close`.
+    Raises FailedPrecondition if it can't be opened. Use it as an async context manager or call
+    `close`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, config: AuditConfig | None = None) -> None:
+        config = config or AuditConfig()
         self.path = path
-        self._descriptor, self._torn = _open(path)
-        self._failure: OSError | None = None
-        self._waiting: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]] | None] = queue.SimpleQueue()
-        # Held while something is put into the queue, so that nothing comes after the end.
-        self._putting = threading.Lock()
+        trail = Trail(path)
+        try:
+            self._recorder = Recorder(trail, config)
+        except OSError as error:
+            message = f"the audit trail {path} can't be opened: {error.strerror}"
+            raise FailedPrecondition(message, obj=str(path)) from None
+        self._loop = asyncio.get_running_loop()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-        self._thread.start()
+        self._room = Room()
+        self._failure: OSError | None = None
+        self._shortage: OSError | None = None
+        self._short = False
+        self._growing: asyncio.Future[int] | None = None
+        self._missing = 0
+        self._room.ahead = self._recorder.set_aside(self._room.wanted).ahead
+        self._lines = Lines(self._recorder, lambda: self._room.wanted, self._tell)
+        self._anchors = Anchors(trail, self._recorder.snapshot, config.anchor_interval)
 
     @property
     def failing(self) -> bool:
@@ -103,29 +66,61 @@ class Audit:
 
     def error(self) -> JschedError:
         """Return what those are told whose lines can't be written: ResourceExhausted on a full disk, else Internal."""
-        full = self._failure is not None and self._failure.errno in (errno.ENOSPC, errno.EDQUOT)
-        kind = ResourceExhausted if full else Internal
+        error = self._failure or self._shortage
+        kind = ResourceExhausted if error is None or is_full(error) else Internal
         return kind("the audit trail can't be written", hint="the server's log says more")
 
-    async def write(self, entry: Entry) -> None:
-        """Return when the entry's line is in the file; raise error() if it can't be written."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line = entry.line()
-        with self._putting:
-            if self._closed:
-                raise Internal("the audit trail is closed", obj=str(self.path))
-            self._waiting.put((line, done))
-        await done
+    async def hold(self, lines: int = 1, *, stops_for: str | None = None) -> Hold:
+        """Return room for so many lines, to be released; raise error() if there is none.
+
+        The lines will fit whatever happens to the disk. `stops_for` is a user who may stop a job and
+        asks for that: there is room kept for it.
+        """
+        if self._failure is not None:
+            raise self.error()
+        return await self._take(lines, stops_for)
+
+    async def write(self, entry: Entry, hold: Hold | None = None) -> int:
+        """Return the line's number when it is in the file; raise error() if it can't be written.
+
+        Without a `hold` that only works if there is room now.
+        """
+        return await self._write(entry.body(), hold, None)
+
+    async def event(self, kind: str, **fields: str | float | None) -> bool:
+        """Write a line about something that is no RPC; return whether that could be done, nothing is raised.
+
+        What can't be written is in the server's log. Kinds and their fields:
+
+        `server_start` (version, listen, policy, policy_digest, config: a hash of it) and
+        `server_stop` (reason); `policy_reload` (policy, policy_digest, reason: "" if it was read, else
+        why the old one is kept); `certificates_reload` (file, reason likewise); `handshake_refused`
+        (peer, reason) and `handshakes_refused` (count: how many more there were than get lines);
+        `lines_missing` (count: calls that were refused while there was no room for their lines);
+        and those of `jsched.audit.recorder`.
+        """
+        body = event_body(kind, fields)
+        try:
+            await self._write(body, None, "")
+        except JschedError as error:
+            _log.error("not in the audit trail: %s: {%s}", error.message, body.decode("ascii"))
+            return False
+        return True
+
+    def note(self, kind: str, **fields: str | float | None) -> None:
+        """Have an event's line written soon, if there is room; returns at once, and may be called by any thread."""
+        body = event_body(kind, fields)
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._note, body)
 
     def close(self) -> None:
-        """Write what waits, end the thread and close the file; a second call does nothing."""
-        with self._putting:
-            if self._closed:
-                return
-            self._closed = True
-            self._waiting.put(None)
-        self._thread.join()
-        os.close(self._descriptor)
+        """Write what waits, end the threads and close the file; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._lines.close()
+        self._anchors.close()
+        self._recorder.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -135,73 +130,82 @@ class Audit:
     ) -> None:
         await asyncio.to_thread(self.close)
 
-    def _run(self) -> None:
-        more = True
-        while more:
-            batch = []
-            item = self._waiting.get()
-            while item is not None:
-                batch.append(item)
-                if len(batch) == _MAX_BATCH:
-                    break
-                try:
-                    item = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-            else:
-                more = False
-            if batch:
-                self._write(batch)
+    async def _write(self, body: bytes, hold: Hold | None, stops_for: str | None) -> int:
+        room = hold.split() if hold is not None else None
+        if room is None:
+            try:
+                room = await self._take(1, stops_for)
+            except JschedError:
+                self._missing += 1
+                raise
+        return await self._lines.put(body, room)
 
-    def _write(self, batch: list[tuple[bytes, asyncio.Future[None]]]) -> None:
-        """Write a batch of lines and tell those who wait; a line counts if all of it was written."""
-        # Where an earlier write was cut off in the middle of a line, the next begins a new one.
-        start = b"\n" if self._torn else b""
-        data = memoryview(start + b"".join(line for line, _ in batch))
-        written = 0
-        failure: OSError | None = None
+    async def _take(self, lines: int, stops_for: str | None) -> Hold:
+        hold = self._room.take(lines, stops_for)
+        if hold is not None:
+            return hold
+        size = lines * MAX_LINE
+        self._room.waited_for += size
         try:
-            while written < len(data):
-                written += os.write(self._descriptor, data[written:])
-        except OSError as error:
-            failure = error
-        if written:
-            self._torn = data[written - 1] != ord("\n")
-        self._note(failure)
-        outcomes = []
-        end = len(start)
-        for line, done in batch:
-            end += len(line)
-            outcomes.append((done, end <= written))
-        loop = batch[0][1].get_loop()
-        try:
-            loop.call_soon_threadsafe(self._tell, outcomes)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more, and the lines are in the file.
-            _log.debug("%d audit lines were written after the event loop's end", len(batch))
+            while hold is None:
+                if self._growing is None:
+                    self._growing = self._lines.put(None, None)
+                short = await asyncio.shield(self._growing)
+                hold = self._room.take(lines, stops_for)
+                if hold is None and (short or self._failure):
+                    raise self.error()
+        finally:
+            self._room.waited_for -= size
+        return hold
 
-    def _note(self, failure: OSError | None) -> None:
-        if failure is not None and self._failure is None:
-            _log.error("the audit trail %s can't be written: %s; calls are refused", self.path, failure.strerror)
-        elif failure is None and self._failure is not None:
-            _log.warning("the audit trail %s is written again", self.path)
-        self._failure = failure
+    def _note(self, body: bytes) -> None:
+        hold = self._room.take(1)
+        if hold is None:
+            self._missing += 1
+            return
+        with contextlib.suppress(Internal):
+            self._lines.put(body, hold).add_done_callback(_forget)
 
-    def _tell(self, outcomes: list[tuple[asyncio.Future[None], bool]]) -> None:
-        for done, written in outcomes:
-            if done.done():
+    def _tell(self, batch: list[Waiting], outcome: Outcome) -> None:
+        self._room.ahead = outcome.ahead
+        self._failure = outcome.failure
+        self._shortage = outcome.shortage or self._shortage
+        self._say_shortage()
+        links = iter(outcome.links)
+        for body, hold, done in batch:
+            if body is None:
+                self._growing = None
+                _resolve(done, outcome.shortage is not None)
                 continue
-            if written:
-                done.set_result(None)
-            else:
+            link = next(links, None)
+            if hold is not None:
+                hold.release(used=len(body) + _AROUND if link else 0)
+            if link is not None:
+                _resolve(done, link.seq)
+            elif not done.done():
                 done.set_exception(self.error())
+        if self._missing and self._room.plenty and self._failure is None:
+            count, self._missing = self._missing, 0
+            self._note(event_body("lines_missing", {"count": count}))
+
+    def _say_shortage(self) -> None:
+        """Say so once when there is no room left for calls, and once when there is some again."""
+        if self._room.plenty:
+            if self._short:
+                _log.warning("there is room for the audit trail %s again", self.path)
+            self._short, self._shortage = False, None
+        elif self._shortage is not None and not self._short:
+            _log.error(
+                "no room for the audit trail %s: %s; all but stops is refused", self.path, self._shortage.strerror
+            )
+            self._short = True
 
 
-def _open(path: Path) -> tuple[int, bool]:
-    """Return a descriptor for appending, and whether the file's last line was cut off."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise FailedPrecondition(f"the audit trail {path} can't be opened: {error.strerror}", obj=str(path)) from None
-    size = os.fstat(descriptor).st_size
-    return descriptor, size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+def _resolve(future: asyncio.Future[int], value: int) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _forget(future: asyncio.Future[int]) -> None:
+    if not future.cancelled():
+        future.exception()

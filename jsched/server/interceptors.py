@@ -1,9 +1,9 @@
 """What stands between the wire and every handler, written once for all kinds of RPC.
 
 From the outside in: audit, errors, the checks (`Gate.checks`: identity, policy, accepting),
-then the request is decoded, then the handler runs. Whatever fails in one of them, the call is
-refused and its line in the audit says why. An open stream costs two coroutines and two small
-objects more than without.
+then room in the audit is held, the request is decoded, and the handler runs. Whatever fails in one
+of them, the call is refused and its line in the audit says why. An open stream costs two coroutines
+and some small objects more than without.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from jsched.errors import (
     Unimplemented,
 )
 from jsched.policy.grant import Refused
-from jsched.policy.verbs import Verb
 from jsched.server import handlers, status, wire
 from jsched.server.audit import Audit, Entry
 from jsched.server.call import CallContext, begin_call
 from jsched.server.callers import Callers
 from jsched.server.identity import InvalidIdentity
 from jsched.server.methods import JOB_SERVICE, METHODS, ROOTFS_SERVICE
+from jsched.server.record import Record
 from jsched.wire_config import WireConfig
 
 if TYPE_CHECKING:
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jsched.server")
 _DEFAULT_LIMITS = WireConfig()
-# Without a line in the audit nothing is done but this: who fills the disk must not be safe from
-# being stopped by it. The line is in the server's log then.
-_NEVERTHELESS = frozenset(method for method, verb in METHODS.items() if verb is Verb.STOP)
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -64,7 +61,6 @@ class Gate(grpc.aio.ServerInterceptor):
         self._limits = limits
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
-            self._check_audit,
             callers.check_identity,
             callers.check_policy,
             self._check_accepting,
@@ -90,13 +86,8 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _refusing(self, method: str, check: Check) -> Handler:
         """Return a handler for a call that the check refuses, without waiting for a request."""
-        serve = functools.partial(
-            self._serve,
-            method,
-            (self._check_audit, self._callers.check_identity, check),
-            handlers.not_implemented,
-            None,
-        )
+        checks = (self._callers.check_identity, check)
+        serve = functools.partial(self._serve, method, False, checks, handlers.not_implemented, None)
         # A stream of streams fits any client, whatever kind of method it believes in.
         return grpc.stream_stream_rpc_method_handler(serve)
 
@@ -105,23 +96,24 @@ class Gate(grpc.aio.ServerInterceptor):
         # One request is decoded only after the checks, so strangers reach no parser. The requests
         # of a stream are decoded as the handler reads them, which is after the checks as well.
         decode = wire.limited(handlers.decoder(handler.request_deserializer), self._limits)
-        if handler.request_streaming and handler.response_streaming:
-            serve = functools.partial(self._serve, method, self.checks, handlers.streaming(handler.stream_stream), None)
+        streams = handler.response_streaming
+        guarded = functools.partial(self._serve, method, streams, self.checks)
+        if handler.request_streaming and streams:
+            serve = functools.partial(guarded, handlers.streaming(handler.stream_stream), None)
             return grpc.stream_stream_rpc_method_handler(serve, decode, encode)
         if handler.request_streaming:
-            serve = functools.partial(self._serve, method, self.checks, handlers.unary(handler.stream_unary), None)
+            serve = functools.partial(guarded, handlers.unary(handler.stream_unary), None)
             return grpc.stream_unary_rpc_method_handler(serve, decode, encode)
-        if handler.response_streaming:
-            serve = functools.partial(
-                self._serve, method, self.checks, handlers.streaming(handler.unary_stream), decode
-            )
+        if streams:
+            serve = functools.partial(guarded, handlers.streaming(handler.unary_stream), decode)
             return grpc.unary_stream_rpc_method_handler(serve, None, encode)
-        serve = functools.partial(self._serve, method, self.checks, handlers.unary(handler.unary_unary), decode)
+        serve = functools.partial(guarded, handlers.unary(handler.unary_unary), decode)
         return grpc.unary_unary_rpc_method_handler(serve, None, encode)
 
     async def _serve(
         self,
         method: str,
+        streams: bool,
         checks: tuple[Check, ...],
         act: handlers.Act,
         decode: handlers.Decode | None,
@@ -129,13 +121,14 @@ class Gate(grpc.aio.ServerInterceptor):
         context: Context,
     ) -> Any:
         """Run one RPC from its arrival to its answer."""
-        entry = Entry(method, unquote(context.peer()), time.time())
+        entry = Entry(method, unquote(context.peer()), time.time(), verb=_verb(method))
+        record = Record(self._audit, entry, streams)
         started = time.perf_counter()
         call = begin_call(entry)
         refusal: JschedError | None = None
         response = None
         try:
-            response = await self._act(call, checks, act, decode, request, context)
+            response = await self._act(call, record, checks, act, decode, request, context)
             entry.status = _name(context.code())
         except JschedError as error:
             if isinstance(error, Refused):
@@ -148,7 +141,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 # Nobody is left to answer, or the handler has answered by itself.
                 aborted = isinstance(error, grpc.aio.AbortError)
                 entry.status = _name(context.code()) if aborted else "CANCELLED"
-                await self._write_late(entry, started)
+                await _write_late(record, entry, started)
                 if aborted or isinstance(error, asyncio.CancelledError):
                     raise
                 # A write to a client that has just gone fails before grpc knows why, and it would log a defect.
@@ -160,12 +153,9 @@ class Gate(grpc.aio.ServerInterceptor):
             entry.serial = entry.serial or getattr(refusal, "serial", "")
         entry.duration_ms = (time.perf_counter() - started) * 1000
         try:
-            await self._audit.write(entry)
+            await record.write()
         except (Internal, ResourceExhausted) as error:
-            if method in _NEVERTHELESS:
-                _log.error("not in the audit trail: %s", entry.line().decode().rstrip())
-            else:
-                refusal = error.with_traceback(None)
+            refusal = error.with_traceback(None)
         if refusal is not None:
             await status.abort(context, refusal)
         return response
@@ -173,6 +163,7 @@ class Gate(grpc.aio.ServerInterceptor):
     async def _act(
         self,
         call: CallContext,
+        record: Record,
         checks: tuple[Check, ...],
         act: handlers.Act,
         decode: handlers.Decode | None,
@@ -183,28 +174,24 @@ class Gate(grpc.aio.ServerInterceptor):
         try:
             for check in checks:
                 check(call, context)
+            await record.hold()
             if decode is not None:
                 request = decode(request)
-            return await act(request, context)
+            return await act(request, record.watch(context))
         finally:
             self._callers.calls.leave(call)
-
-    async def _write_late(self, entry: Entry, started: float) -> None:
-        """Write the line of a call that can't be answered any more, so that a failure can only be logged."""
-        entry.duration_ms = (time.perf_counter() - started) * 1000
-        with contextlib.suppress(Internal, ResourceExhausted):
-            await self._audit.write(entry)
-
-    def _check_audit(self, call: CallContext, _: Context) -> None:
-        """Refuse before anything is done while the audit can't be written."""
-        if self._audit.failing and call.entry.method not in _NEVERTHELESS:
-            call.entry.rule = "the audit trail can't be written"
-            raise self._audit.error()
 
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of jsched's own services while the server comes up or goes down."""
         if call.entry.method.startswith((JOB_SERVICE, ROOTFS_SERVICE)) and not self._accepting():
             raise Unavailable("the server is starting up or shutting down", hint="try again in a moment")
+
+
+async def _write_late(record: Record, entry: Entry, started: float) -> None:
+    """Write the line of a call that can't be answered any more, so that a failure can only be logged."""
+    entry.duration_ms = (time.perf_counter() - started) * 1000
+    with contextlib.suppress(Internal, ResourceExhausted):
+        await record.write()
 
 
 def _refuse(error: JschedError, _: CallContext, __: Context) -> None:
@@ -215,6 +202,12 @@ def check_exists(call: CallContext, _: Context) -> None:
     """Refuse a method that the server does not have."""
     call.entry.rule = "no such method"
     raise Unimplemented("no such method", obj=call.entry.method)
+
+
+def _verb(method: str) -> str:
+    """Return what the policy calls a method, or its bare name if no policy knows it."""
+    verb = METHODS.get(method)
+    return method.rpartition("/")[2] if verb is None else verb.value
 
 
 def _name(code: Any) -> str:

@@ -66,6 +66,7 @@ class JobService:
     async def start_job(self, request: pb.StartJobRequest, _: Context) -> pb.StartJobResponse:
         """Start a job."""
         call = current_call()
+        call.entry.argv, call.entry.env = request.argv, sorted(request.env)
         admission = await self._admit(convert.to_spec(request))
         call.entry.rule = admission.rule
         try:
@@ -135,6 +136,7 @@ class JobService:
             job = await self._engine.get(job_id)
         encoding = self._encodings.setdefault(job_id, _SharedEncoding())
         encoding.users += 1
+        sent = 0
         try:
             async with (
                 IdleLimit(self._limits.stream_idle_timeout) as idle,
@@ -146,10 +148,12 @@ class JobService:
                 while (message := await encoding.next_of(follower)) is not None:
                     await context.write(message)
                     idle.sent()
+                    sent = follower.offset - request.offset
             # Without follow, a job that has ended since we looked may have written more than was sent.
             if request.follow or job.state.ended:
                 await context.write(convert.encode_end(follower.offset, job if ending is None else ending.result()))
         finally:
+            call.entry.sent = sent
             encoding.users -= 1
             if not encoding.users:
                 del self._encodings[job_id]

@@ -40,11 +40,15 @@ _Found = dict[str, bytes | FailedPrecondition]
 class TrustWatch:
     """`current` is what is trusted now; `listeners` are called on the event loop after each change of it.
 
-    Made on the event loop that it tells; it looks every `every` seconds. `close` ends its thread.
+    Made on the event loop that it tells; it looks every `every` seconds. `note(kind, **fields)` is called
+    on its thread for each file that counts from now on, or does not. `close` ends the thread.
     """
 
-    def __init__(self, certs_dir: Path, trust: Trust, *, every: float = EVERY) -> None:
+    def __init__(
+        self, certs_dir: Path, trust: Trust, *, every: float = EVERY, note: Callable[..., None] | None = None
+    ) -> None:
         self.current = trust
+        self._note = note
         self.listeners: list[Callable[[], None]] = []
         self._certs_dir = certs_dir
         self._expiry_warnings = ExpiryWarnings(certs_dir)
@@ -108,9 +112,17 @@ class TrustWatch:
             self._complaints = {}
         found = self._read()
         trust = self._take_revocations(self._take_bundle(self._take_server(self.current, found), found), found)
-        if trust is self.current:
+        before = self.current
+        if trust is before:
             return
         self.current = trust
+        for name, changed in (
+            (SERVER_CERTIFICATE, trust.server is not before.server),
+            (CLIENT_CA, trust.bundle is not before.bundle),
+            (CLIENT_CRL, trust.revocations is not before.revocations),
+        ):
+            if changed:
+                self._tell_audit(name, "")
         try:
             self._loop.call_soon_threadsafe(self._tell)
         except RuntimeError:
@@ -206,6 +218,11 @@ class TrustWatch:
         if self._complaints.get(name) != error.message:
             self._complaints[name] = error.message
             _LOG.warning("%s; what was read before stays in use", error)
+            self._tell_audit(name, error.message)
+
+    def _tell_audit(self, name: str, reason: str) -> None:
+        if self._note is not None:
+            self._note("certificates_reload", file=name, reason=reason)
 
     def _is_well(self, name: str) -> None:
         if self._complaints.pop(name, None) is not None:

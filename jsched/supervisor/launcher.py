@@ -20,7 +20,7 @@ import socket
 import sys
 
 from jsched.linux import process, syscalls
-from jsched.supervisor import command, monitor, wire
+from jsched.supervisor import command, last_words, monitor, wire
 from jsched.supervisor.wire import Report
 
 _OF_THE_C_LIBRARY = (32, 33)
@@ -29,6 +29,7 @@ _OF_THE_C_LIBRARY = (32, 33)
 def main(server: int) -> None:
     """Serve until the server is gone; the argument is an inherited descriptor."""
     server = _settle(server)
+    kept = last_words.keep()
     # Asked here, it is known in every monitor.
     process.boot_id()
     # What lives now lives in every monitor: a collection would copy its pages for nothing.
@@ -37,6 +38,7 @@ def main(server: int) -> None:
     gc.freeze()
     with socket.socket(fileno=server) as connection:
         serve(connection)
+    last_words.pass_on(kept)
 
 
 def serve(server: socket.socket) -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 import jsched
+from jsched.linux import stderr
 from jsched.supervisor import wire
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(jsched.__file__)))
@@ -119,8 +120,9 @@ def _spawn(server: int) -> subprocess.Popen[bytes]:
     # No preexec_fn: with it, Python code would run between fork and exec of a threaded process.
     launcher = subprocess.Popen(
         [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _ROOT, str(server)],
-        stdin=subprocess.DEVNULL,
+        stdin=stderr.unread(),
         stdout=subprocess.DEVNULL,
+        stderr=stderr.descriptor(),
         pass_fds=(server,),
         start_new_session=True,
     )

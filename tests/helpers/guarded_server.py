@@ -64,9 +64,14 @@ class GuardedServer:
         return self._log.read()
 
     @property
-    def audit(self) -> list[dict[str, Any]]:
+    def trail(self) -> list[dict[str, Any]]:
         """The lines of the audit, decoded; each must be one whole line of ASCII."""
         return [json.loads(line) for line in self._audit.read_bytes().decode("ascii").splitlines()]
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        """The lines of calls that are over, one each."""
+        return [line for line in self.trail if line["event"] in ("call", "end")]
 
     def __enter__(self) -> Self:
         return self

@@ -24,6 +24,7 @@ from jsched.v1.rootfs_pb2_grpc import RootfsServiceStub
 from tests.helpers import calls
 from tests.helpers.archives import digest, docker_archive, member, small, tar
 from tests.helpers.server import Server
+from tests.helpers.trail import ended_calls
 from tests.helpers.trees import names
 from tests.helpers.wait import wait_until
 
@@ -57,8 +58,7 @@ def kept(server: Server) -> set[str]:
 
 
 def audited(server: Server) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (server.data_dir / "audit.jsonl").read_text().splitlines()]
-    return [line for line in lines if "RootfsService" in line["method"]]
+    return [line for line in ended_calls(server) if "RootfsService" in line["method"]]
 
 
 def parts(content: bytes, name: str = "it", **fields: Any) -> list[pb.UploadRootfsRequest]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from tests.helpers import calls
 from tests.helpers.calls import DEADLINE
 from tests.helpers.feed import Feed
 from tests.helpers.server import Server
+from tests.helpers.trail import ended_calls
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(100)
@@ -191,8 +191,7 @@ def test_clients_that_vanish(server: Server, stub: Any) -> None:
     printed = server.printed()
 
     def cancelled() -> int:
-        lines = (json.loads(line) for line in (server.data_dir / "audit.jsonl").read_text().splitlines())
-        return sum(line["status"] == "CANCELLED" and line["job"] == job_id for line in lines)
+        return sum(line["status"] == "CANCELLED" and line["job"] == job_id for line in ended_calls(server))
 
     for number in range(1, 11):
         reader = server.popen_cli("stream", job_id)

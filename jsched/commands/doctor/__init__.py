@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything, and print what was found."""
-    from jsched.commands.doctor import certificates, files, host, limits, policy, port, walls
+    from jsched.commands.doctor import audit, certificates, files, host, limits, policy, port, walls
 
     if args.plan:
         walls.show_plan()
@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         *files.data(config),
         *files.logs(config),
         files.log_group(config),
+        audit.trail(config),
+        audit.room(config),
         *certificates.certificates(config),
         *policy.policy(config),
         port.port(config),
