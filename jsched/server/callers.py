@@ -48,11 +48,11 @@ class Callers:
         self._trusted = trusted
         self._policies = policies
         self._max_streams = max_streams
-        self._policy_changed = False
         # Of the last look: what was trusted, when it was, and when the first open call's certificate ends.
         self._seen: Trust | None = None
         self._looked = 0.0
         self._first_end = math.inf
+        self._policy_changed = False
 
     def check_identity(self, call: CallContext, context: Context) -> None:
         """Find out who calls; raises InvalidIdentity.
@@ -96,17 +96,16 @@ class Callers:
 
         Costs nothing while there can be none.
         """
-        if self._policy_changed:
-            self._policy_changed = False
-            self.calls.end_where(self._verdict)
         trust, now = self._trusted.current, time.time()
         before, self._looked = self._looked, now
         # A clock that was set back may have gone to before a certificate's beginning.
-        if trust is self._seen and before <= now <= self._first_end:
-            return
-        self._seen = trust
-        self._first_end = math.inf
-        self.calls.end_certificates(self._refusal)
+        if trust is not self._seen or not before <= now <= self._first_end:
+            self._seen = trust
+            self._first_end = math.inf
+            self.calls.end_certificates(self._refusal)
+        if self._policy_changed:
+            self._policy_changed = False
+            self.calls.end_where(self._verdict)
 
     def look_at_policy(self) -> None:
         """Hold the calls that run against the policy, which has just changed."""

@@ -69,17 +69,39 @@ def read_leaf(pem: bytes, authorities: Sequence[Authority]) -> Leaf:
     except Exception as error:  # noqa: BLE001 - whatever the parser raises, there is no identity
         return Leaf("", f"the certificate can't be parsed: {error}")
     serial = f"{number:x}"
+    if reason := objection(certificate):
+        return Leaf(serial, reason)
     try:
-        _check_leaf(certificate)
-        _check_key(certificate)
         signed_by = _signers(certificate, authorities)
-        named = [_identity(certificate, serial, read) for read in (_role_in_extension, _role_in_unit)]
+        named = identities(certificate)
         starts, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     except _Odd as odd:
         return Leaf(serial, str(odd))
     except Exception as error:  # noqa: BLE001 - a part that the parser reads only when asked, such as an extension
         return Leaf(serial, f"the certificate can't be parsed: {error}")
-    return Leaf(serial, "", number, starts, ends, signed_by, *named)
+    return Leaf(serial, "", number, starts, ends, signed_by, named[RoleSource.EXTENSION], named[RoleSource.OU])
+
+
+def objection(certificate: x509.Certificate) -> str:
+    """Return what is wrong with a client's certificate, whoever has signed it and whenever; "" if nothing is."""
+    try:
+        _check_leaf(certificate)
+        _check_key(certificate)
+        _check_hash(certificate)
+    except _Odd as odd:
+        return str(odd)
+    except Exception as error:  # noqa: BLE001 - a part that the parser reads only when asked, such as an extension
+        return f"the certificate can't be parsed: {error}"
+    return ""
+
+
+def identities(certificate: x509.Certificate) -> dict[RoleSource, Identity | str]:
+    """Return whom a certificate names with the role from each source, or why it names nobody clearly."""
+    serial = f"{certificate.serial_number:x}"
+    return {
+        RoleSource.EXTENSION: _identity(certificate, serial, _role_in_extension),
+        RoleSource.OU: _identity(certificate, serial, _role_in_unit),
+    }
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:
@@ -113,11 +135,14 @@ def _check_key(certificate: x509.Certificate) -> None:
         raise _Odd(f"the key is of a type that is not accepted: {type(key).__name__}")
 
 
-def _signers(certificate: x509.Certificate, authorities: Sequence[Authority]) -> tuple[Authority, ...]:
+def _check_hash(certificate: x509.Certificate) -> None:
     # None with Ed25519, which has no hash to choose.
     algorithm = certificate.signature_hash_algorithm
     if algorithm is not None and algorithm.name in _WEAK_HASHES:
         raise _Odd(f"the certificate is signed with {algorithm.name}")
+
+
+def _signers(certificate: x509.Certificate, authorities: Sequence[Authority]) -> tuple[Authority, ...]:
     found = signers(certificate, authorities)
     if not found:
         raise _Odd("the certificate is not signed by a CA that is trusted now")

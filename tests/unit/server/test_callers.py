@@ -51,6 +51,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+def make_callers(trusted: Trusted, *, max_streams: int = 0) -> Callers:
+    return Callers(trusted, PolicySource(load("jsched"), "jsched"), max_streams=max_streams)
+
+
 def serve(callers: Callers, client: Client | Issued, method: str) -> asyncio.Task[None]:
     """Begin a call that lasts until it is ended, as the gate does."""
 
@@ -103,7 +107,7 @@ def test_calls_end_with_their_certificates_one_after_the_other(clock: list[float
     """Each look ends the calls whose certificates have ended by then, those of health too, and no others."""
 
     async def test() -> None:
-        callers = Callers(Trusted(trusting(CA)), POLICIES, max_streams=0)
+        callers = make_callers(Trusted(trusting(CA)))
         clients = [make_odd_client(CA, ends_in=timedelta(hours=hours)) for hours in (2, 1, 3)]
         tasks = [serve(callers, clients[0], STREAM), serve(callers, clients[1], HEALTH)]
         await settle()
@@ -126,7 +130,7 @@ def test_a_clock_that_is_set_ends_what_it_has_to(clock: list[float]) -> None:
     """A clock that goes back to before a certificate's beginning ends its calls, as one that goes on past its end."""
 
     async def test() -> None:
-        callers = Callers(Trusted(trusting(CA)), POLICIES, max_streams=0)
+        callers = make_callers(Trusted(trusting(CA)))
         task = serve(callers, make_client(CA, "alice", "user"), STREAM)
         await settle()
         assert await looks(callers, task) == ["open"]
@@ -143,7 +147,7 @@ def test_a_change_of_what_is_trusted_counts_at_the_next_look() -> None:
     async def test() -> None:
         other = make_ca("another CA")
         trusted = Trusted(trusting(CA, other))
-        callers = Callers(trusted, POLICIES, max_streams=0)
+        callers = make_callers(trusted)
         clients = [make_client(ca, "alice", "user") for ca in (CA, CA, other)]
         tasks = [serve(callers, client, STREAM) for client in clients]
         await settle()
@@ -162,7 +166,7 @@ def test_a_look_costs_nothing_while_nothing_can_have_changed(monkeypatch: pytest
     """With the same trust and before the first end, no certificate is looked up."""
 
     async def test() -> None:
-        callers = Callers(Trusted(trusting(CA)), POLICIES, max_streams=0)
+        callers = make_callers(Trusted(trusting(CA)))
         task = serve(callers, make_client(CA, "alice", "user"), STREAM)
         await settle()
         callers.look()
@@ -177,8 +181,8 @@ def test_only_calls_that_last_are_counted() -> None:
     """The limit is for streams, waits and uploads of one user; other calls and health are not refused by it."""
 
     async def test() -> None:
-        callers = Callers(Trusted(trusting(CA)), POLICIES, max_streams=1)
-        alice = make_client(CA, "alice", "user")
+        callers = make_callers(Trusted(trusting(CA)), max_streams=1)
+        alice = make_client(CA, "alice", "admin")
         names = ("StreamOutput", "WaitJob", "GetJob", "ListJobs")
         tasks = [serve(callers, alice, f"/jsched.v1.JobService/{name}") for name in names]
         tasks += [serve(callers, alice, "/jsched.v1.RootfsService/UploadRootfs"), serve(callers, alice, HEALTH)]
