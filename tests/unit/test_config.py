@@ -57,3 +57,19 @@ def test_a_wrong_variable_is_named() -> None:
 def test_an_ipv6_address_is_split() -> None:
     """An IPv6 host stands in brackets."""
     assert config.split_address("[::1]:50051") == ("::1", 50051)
+
+
+def test_a_policy_is_a_preset_or_a_file(tmp_path: Path) -> None:
+    """A preset's name stays, a path begins at the configuration file, and in a variable at the working directory."""
+    file = tmp_path / "jsched.toml"
+    assert config.load({}, environ={}).policy == "jsched"
+    for written, meant in (
+        ("owner", "owner"),
+        ("owner.toml", str(tmp_path / "owner.toml")),
+        ("./owner", str(tmp_path / "owner")),
+        ("/etc/jsched/policy.toml", "/etc/jsched/policy.toml"),
+    ):
+        file.write_text(f'policy = "{written}"\n')
+        assert config.load({}, config_file=str(file), environ={}).policy == meant
+    assert config.load({}, environ={"JSCHED_POLICY": "./p.toml"}).policy == str(Path.cwd() / "p.toml")
+    assert config.load({"policy": "open"}, config_file=str(file), environ={}).policy == "open"
