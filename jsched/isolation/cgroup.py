@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 from jsched.isolation.cgroup_plan import CgroupLoad, CgroupPlan, CgroupUsage
-from jsched.isolation.cgroup_plan import plan_from_json as plan_from_json
 from jsched.isolation.cgroupfs import Cgroupfs
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02

@@ -41,7 +41,8 @@ def test_has_executed(sleeper: subprocess.Popen[bytes]) -> None:
         "if not pids[0]: os.read(0, 1); os._exit(0)\n"
         "pids.append(os.fork())\n"
         "if not pids[1]: os._exit(0)\n"
-        "pids.append(subprocess.Popen(['true']).pid)\n"
+        # Kept: a Popen that nobody holds any more reaps its process, if that has ended already.
+        "true = subprocess.Popen(['true'])\npids.append(true.pid)\n"
         "for pid in pids[1:]: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n"
         "print(*pids, flush=True); input()"
     )
