@@ -16,6 +16,7 @@ from jsched.config import Config
 from jsched.confiner import Confiner
 from jsched.environment import home_directory
 from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound, Unavailable
+from jsched.exec_limits import check_sizes
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
 from jsched.library import RootfsLibrary
 from jsched.lifecycle import Lifecycle
@@ -131,6 +132,7 @@ class Engine:
         """
         if request_id is not None and not 0 < len(request_id) <= _MAX_REQUEST_ID:
             raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
+        check_sizes(spec)
         return await self._lifecycle.start(spec, owner, request_id, terms)
 
     async def stop(
@@ -182,6 +184,11 @@ class Engine:
     async def stats(self, *, visible_to: str | None = None) -> Stats:
         """Return how many jobs there are by state, what those that run use together, and how many followers."""
         return await self._census.stats(visible_to)
+
+    def owner_of(self, job_id: str) -> str | None:
+        """Return whose a live job is, by its whole id, None for any other; needs no look at the database."""
+        live = self._lifecycle.live(job_id)
+        return None if live is None else live.owner
 
     def ending(self, job_id: str) -> asyncio.Future[Job] | None:
         """Return the future that has the job once it has ended, None if that is so already.

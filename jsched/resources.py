@@ -45,9 +45,12 @@ class Resources:
     def __init__(self, config: Config, hierarchy: Hierarchy | NoHierarchy | None = None) -> None:
         self.hierarchy = hierarchy or _hierarchy(config)
         self._report = config.limits.unenforceable == REPORT
+        self._enabled = config.limits.enabled
         self._own = config.limits.default
         self._fitted: dict[Limits, _Fitted] = {}
         self._fit(self._own)
+        if not self._enabled:
+            _LOG.info("limits are disabled by the configuration: jobs get none")
 
     def plan(self, job_id: str, asked: Limits, *, companions: int = 0, profile: Limits | None = None) -> Planned:
         """Return how a job's cgroup is to be made, which limits that applies, and which it should and does not.
@@ -78,13 +81,14 @@ class Resources:
         if known is not None:
             return known
         limits, changes = fit(profile, os.cpu_count() or 1, _machine_memory())
-        for change in changes:
+        for change in changes if self._enabled else ():
             _LOG.info("default limits: %s", change)
         # Nobody has asked for these, so a job is not refused for the want of them, but told.
         lacking = self.hierarchy.plan("", limits).unenforced
         for one in lacking:
             limits = limits.without(one.limit)
-            _LOG.warning("default limits: %s can't be applied: %s: %s", one.limit, one.controller, one.reason)
+            if self._enabled:
+                _LOG.warning("default limits: %s can't be applied: %s: %s", one.limit, one.controller, one.reason)
         if len(self._fitted) >= _MOST_PROFILES:
             self._fitted.clear()
         self._fitted[profile] = fitted = _Fitted(limits, lacking)

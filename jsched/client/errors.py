@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from jsched import errors
-from jsched.client.diagnosis import diagnose
+from jsched.client.diagnosis import diagnose, identity_refused
 from jsched.client.settings import ClientConfig
 from jsched.errors import Internal, JschedError, StartFailed, Unauthenticated, Unavailable
 
@@ -32,6 +32,13 @@ _BY_CODE: Mapping[grpc.StatusCode, type[JschedError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhausted,
     grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
     grpc.StatusCode.DATA_LOSS: errors.DataLoss,
+}
+
+# What is far too large is refused by gRPC before jsched sees it, without the limit's name.
+_LIMITS_OF_THE_TRANSPORT = {
+    "SERVER: Received message larger than max": "max_message_size",
+    "Decompressed message larger than max": "max_message_size",
+    "metadata size exceeds": "max_metadata_size",
 }
 
 # A server that dies in the middle of a call is not always UNAVAILABLE to gRPC.
@@ -59,6 +66,9 @@ def translate(error: Any, config: ClientConfig) -> JschedError:
             obj=config.server,
             hint="check --server, and the versions of both sides",
         )
+    for words, limit in _LIMITS_OF_THE_TRANSPORT.items():
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and words in details:
+            return errors.ResourceExhausted(f"the server's limit {limit} is exceeded: {details}", obj=limit)
     cls = _BY_CODE.get(code, Internal)
     return cls(details or f"the server answered {code.name}", hint=_identity_hint(cls, config))
 
@@ -94,6 +104,8 @@ def _rebuild(reason: str, metadata: Mapping[str, str], message: str, config: Cli
             hint=hint,
         )
     cls = _BY_REASON.get(reason, Internal)
+    if cls is Unauthenticated:
+        return identity_refused(config, message)
     return cls(message, obj=obj, hint=hint or _identity_hint(cls, config))
 
 

@@ -13,6 +13,8 @@ from jsched.commandline import Program, Verb
 VERBS = (
     Verb("serve", "jsched.commands.serve", "run the server"),
     Verb("certs dev", "jsched.commands.certs", "make certificates for development"),
+    Verb("policy check", "jsched.commands.policy.check", "say whether a policy allows something, and by which rule"),
+    Verb("policy show", "jsched.commands.policy.show", "print what a policy says"),
     Verb("doctor", "jsched.commands.doctor", "say whether this host can run jobs as configured"),
     Verb("dev up", "jsched.commands.dev.up", "start a server for development in this directory"),
     Verb("dev demo", "jsched.commands.dev.demo", "run a first job on it and show what to type next"),

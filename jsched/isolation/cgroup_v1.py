@@ -84,15 +84,10 @@ class CgroupV1(Cgroup):
             pids=number(self._read("pids", "pids.current")),
         )
 
-    def _enter(self) -> None:
-        for directory in self.directories:
-            # `tasks`, and not `cgroup.procs`: moving the calling thread alone, the kernel does
-            # not stop all forks of the machine, which would take it milliseconds.
-            self.fs.write(f"{directory}/tasks", "0")
-
-    def _leave(self) -> None:
-        for directory in reversed(self.outside):
-            self.fs.write(f"{directory}/tasks", "0")
+    def _move_to(self, directory: str) -> None:
+        # `tasks`, and not `cgroup.procs`: moving the calling thread alone, the kernel does
+        # not stop all forks of the machine, which would take it milliseconds.
+        self.fs.write(os.path.join(directory, "tasks"), "0")
 
     def _thaw(self, freezer: str) -> None:
         for directory in reversed(self.fs.below(freezer)):

@@ -69,11 +69,8 @@ class CgroupV2(Cgroup):
             pids=number(self._read("pids.current")),
         )
 
-    def _enter(self) -> None:
-        self.fs.write(f"{self.directory}/cgroup.procs", "0")
-
-    def _leave(self) -> None:
-        self.fs.write(f"{self.outside[0]}/cgroup.procs", "0")
+    def _move_to(self, directory: str) -> None:
+        self.fs.write(os.path.join(directory, "cgroup.procs"), "0")
 
     def _read(self, file: str) -> str | None:
         return self.fs.read_if_there(f"{self.directory}/{file}")

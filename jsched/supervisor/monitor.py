@@ -3,7 +3,8 @@
 Who starts me: the launcher, by fork, before there is a job for me.
 What I own: the process tree of the job that I was sent (I am its subreaper), runs/<id>, exits/<id>,
 the end of the job in time. I take the next job only when nothing is left of the last.
-When I end: when the server is gone or has closed my link; if a job runs then, after its end.
+When I end: when the server is gone or has closed my link; if a job runs then, after its end. And after a
+job whose cgroup I could not get out of.
 What outlives me: nothing of a job, unless I am killed: then the server ends what is left of it.
 """
 
@@ -56,8 +57,11 @@ def serve(link: int, signals: int) -> None:
             break
         # Whoever asked for the end of the last job came too late; the next is not meant.
         syscalls.read_signalfd(signals)
-        Watch(monitor, request, spares.take(request)).run()
+        watch = Watch(monitor, request, spares.take(request))
+        watch.run()
         last = request
+        if watch.is_caught:
+            break
     if last is not None:
         ending.sync(last.exits_dir, last.job_id)
 

@@ -117,3 +117,16 @@ def test_a_changed_role_extension_never_gives_another_role_by_its_frame() -> Non
     for wrong in (b"", b"\x0c", good[:-1], good + b"\0", b"\x0c\x81" + good[1:], good + good):
         with pytest.raises(ValueError, match="role"):
             read_role(wrong)
+
+
+@pytest.mark.parametrize("role", ["admin", "user"])
+def test_no_changed_byte_of_a_role_extension_makes_anybody_admin_or_user(role: str) -> None:
+    """Whichever byte is changed to whatever, it is no role, or one that no rule knows."""
+    good = role_extension(role).value
+    for position, old in enumerate(good):
+        for byte in set(range(256)) - {old}:
+            try:
+                read = read_role(good[:position] + bytes((byte,)) + good[position + 1 :])
+            except ValueError:
+                continue
+            assert read not in ("admin", "user")

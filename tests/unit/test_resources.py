@@ -178,9 +178,13 @@ def test_two_servers(tmp_path: Path) -> None:
         assert not any(first.hierarchy.fs.has(group.directory) for group in groups)
 
 
-def test_disabled(tmp_path: Path) -> None:
-    """A server that is to have no cgroups makes none, and says why there are no limits."""
-    resources = Resources(configured(tmp_path, Profile(Limits(pids=5), enabled=False)))
+def test_disabled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that is to have no cgroups makes none, says so in one line, and of each job why it has no limits."""
+    with caplog.at_level(logging.INFO):
+        resources = Resources(configured(tmp_path, Profile(Limits(pids=5, memory=64 << 20, cpus=1), enabled=False)))
+    assert [(line.levelname, line.message) for line in caplog.records] == [
+        ("INFO", "limits are disabled by the configuration: jobs get none")
+    ]
     planned = resources.plan("job", NO_LIMITS)
     assert planned.cgroup is None
     assert planned.unenforced[0].reason == "the server's configuration has limits disabled"

@@ -18,6 +18,7 @@ from jsched.isolation import ids
 from jsched.isolation.sandbox import Sandbox
 from jsched.linux import process
 from jsched.supervisor import record, wire
+from tests.helpers.wait import wait_until
 from tests.helpers.walled import REPOSITORY, make_sandbox, needs_root
 from tests.unit.supervisor.conftest import ENV, Bench
 
@@ -62,7 +63,8 @@ def test_the_command_and_its_slot_are_recorded(bench: Bench) -> None:
         assert run.pid_start == process.start_time(run.pid)
         assert run.slot is not None
         owner = ids.in_range(run.slot).uid_map[0].outside + ids.USER
-        assert os.stat(f"/proc/{run.pid}").st_uid == owner
+        # Until exec is through, what is shown of the process is init's and belongs to root.
+        wait_until(lambda: os.stat(f"/proc/{run.pid}").st_uid == owner, 20, "the command's own user")
         assert os.path.basename(os.readlink(f"/proc/{run.pid}/exe")) == SLEEP
         await bench.noted(run)
         await bench.stop(run, 0)
