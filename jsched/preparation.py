@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,9 @@ from jsched.confiner import Confined, Confiner
 from jsched.isolation.draft import Planned
 from jsched.job import Job, JobSpec
 from jsched.library import RootfsLibrary
+from jsched.limits import ALL_DISKS, NO_LIMITS
 from jsched.live import LiveJob
+from jsched.looks import Looks
 from jsched.resources import Resources
 from jsched.state import JobState
 from jsched.terms import Terms
@@ -35,11 +36,12 @@ class Preparation:
         self._resources = resources
         self._confiner = confiner
         self._trees = trees
+        self._looks = Looks()
 
     async def prepare(self, live: LiveJob, spec: JobSpec, terms: Terms) -> Prepared:
         """Return a job that can be started; raises what `Confiner.plan` and `Resources.plan` do, and NotFound."""
         confined = await self._confine(live, spec, terms)
-        planned = await self._plan(live.id, spec, terms, companions=int(confined.sandbox is not None))
+        planned = await self._plan(live, spec, terms, companions=int(confined.sandbox is not None))
         job = Job(
             live.id,
             spec,
@@ -53,15 +55,18 @@ class Preparation:
         )
         return Prepared(job, planned, confined)
 
-    async def _plan(self, job_id: str, spec: JobSpec, terms: Terms, companions: int) -> Planned:
-        """Return how the job's limits are applied; a path may lie on a file system that does not answer."""
+    async def _plan(self, live: LiveJob, spec: JobSpec, terms: Terms, companions: int) -> Planned:
+        """Return how the job's limits are applied."""
         plan = functools.partial(
-            self._resources.plan, job_id, spec.limits, companions=companions, profile=terms.profile
+            self._resources.plan, live.id, spec.limits, companions=companions, profile=terms.profile
         )
-        return await asyncio.to_thread(plan) if spec.limits.disk else plan()
+        paths = [
+            limit.device for limit in spec.limits.over(terms.profile or NO_LIMITS).disk if limit.device != ALL_DISKS
+        ]
+        return await self._looks.look(live.owner, f"disk {', '.join(paths)}", "disk", plan) if paths else plan()
 
     async def _confine(self, live: LiveJob, spec: JobSpec, terms: Terms) -> Confined:
-        """Return the job's walls; what is asked for may lie on a file system that does not answer."""
+        """Return the job's walls."""
         asked = spec.confinement
         plan = functools.partial(self._confiner.plan, asked, granted=terms.rules)
         if asked.rootfs is not None:
@@ -69,4 +74,5 @@ class Preparation:
                 # From now on it is known to be in use.
                 live.rootfs = rootfs.digest
             plan = functools.partial(plan, tree=self._trees.path(rootfs.digest), digest=rootfs.digest)
-        return await asyncio.to_thread(plan) if asked.binds else plan()
+        sources = ", ".join(bind.source for bind in asked.binds)
+        return await self._looks.look(live.owner, f"bind {sources}", "binds", plan) if sources else plan()

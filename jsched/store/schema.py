@@ -79,7 +79,7 @@ MIGRATIONS = (
         WHERE name IS NOT NULL AND state IN ('pending', 'running');
     CREATE INDEX jobs_owner_name ON jobs (owner, name, seq) WHERE name IS NOT NULL;
     CREATE INDEX jobs_owner ON jobs (owner, seq);
-    CREATE INDEX jobs_state ON jobs (owner, state);
+    CREATE INDEX jobs_state ON jobs (state, owner);
     """,
 )
 

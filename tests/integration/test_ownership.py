@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jsched import Config, Engine
-from jsched.confinement import Confinement
+from jsched import Config, Engine, preparation
+from jsched.confinement import Bind, Confinement
+from jsched.confiner import Confiner
 from jsched.errors import (
     AlreadyExists,
     DataLoss,
+    FailedPrecondition,
     JschedError,
     NotFound,
     PermissionDenied,
@@ -25,6 +29,7 @@ from jsched.errors import (
 from jsched.isolation.hierarchy import Hierarchy
 from jsched.job import Exited, JobFilter, JobSpec
 from jsched.limits import Limits
+from jsched.looks import Looks
 from jsched.rootfs import Archive
 from jsched.state import LIVE_STATES
 from jsched.terms import Terms
@@ -251,3 +256,33 @@ def test_root_file_systems_of_ones_own(tmp_path: Path) -> None:
             assert (await engine.rootfs.delete("mine", visible_to="alice")).used_by == ()
 
     run(test())
+
+
+def test_a_path_that_is_not_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts with binds on a file system that hangs fail, keep no place, and hold up nothing else."""
+    answer = threading.Event()
+    plan = Confiner.plan
+
+    def hang(self: Confiner, asked: Confinement, **more: Any) -> Any:
+        if asked.binds and not answer.wait(60):
+            raise AssertionError("nobody let it go on")
+        return plan(self, asked, **more)
+
+    async def test() -> None:
+        monkeypatch.setattr(Confiner, "plan", hang)
+        monkeypatch.setattr(preparation, "Looks", lambda: Looks(within=0.5))
+        async with opened(open_config(tmp_path)) as engine:
+            spec = JobSpec(["true"], confinement=Confinement(binds=(Bind("/hangs", "/mnt"),)))
+            starts = [asyncio.create_task(told(engine.start(spec, owner="alice"))) for _ in range(40)]
+            job = await engine.start(SLEEP, owner="bob")
+            assert not (await engine.stop(job.id, grace=0)).already_ended
+            kinds = {kind for kind, *_ in await asyncio.gather(*starts)}
+            assert kinds <= {FailedPrecondition, ResourceExhausted}
+            assert (await engine.list()).jobs == ((await engine.get(job.id)),)
+            await engine.start(SLEEP, owner="alice", terms=Terms(max_jobs=1))
+            answer.set()
+
+    try:
+        run(test())
+    finally:
+        answer.set()

@@ -158,9 +158,9 @@ def test_one_owners_jobs_are_found_without_the_others(tmp_path: Path) -> None:
             (plan,) = [row[3] for row in db.execute(query)]
             assert plan.startswith("SEARCH jobs USING INDEX jobs_owner"), plan
         # Rows are long: what is counted is in an index alone.
-        for condition in ("1", "owner = 'a'"):
-            query = f"EXPLAIN QUERY PLAN SELECT state, COUNT(*) FROM jobs WHERE {condition} GROUP BY state"
-            assert "USING COVERING INDEX jobs_state" in next(row[3] for row in db.execute(query))
+        for condition in ("state = 's'", "state = 's' AND owner = 'a'"):
+            (plan,) = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN SELECT COUNT(*) FROM jobs WHERE {condition}")]
+            assert plan.startswith("SEARCH jobs USING COVERING INDEX jobs_state"), plan
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
