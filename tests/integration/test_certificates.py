@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import ssl
@@ -19,6 +18,7 @@ from jsched.client.settings import load
 from jsched.errors import Unauthenticated
 from tests.helpers.certs_command import Set, new_set, run
 from tests.helpers.server import Server
+from tests.helpers.trail import ended_calls
 from tests.helpers.wait import wait_until
 
 DEADLINE = 60.0
@@ -65,8 +65,7 @@ def audited(server: Server, config: Path) -> dict[str, Any]:
     """Make a call with a client's configuration, and return its line in the audit log."""
     with Client(load({"config": config, "server": server.address}, environ={})) as client:
         client.list()
-    line: dict[str, Any] = json.loads((server.data_dir / "audit.jsonl").read_text().splitlines()[-1])
-    return line
+    return ended_calls(server)[-1]
 
 
 def config_of(certs: Set, user: str) -> Path:
@@ -161,7 +160,7 @@ def test_the_documented_list_keeps_out(by_openssl: Server) -> None:
     """Whom the recipe has revoked the server refuses, and the reason is in the audit log."""
     with pytest.raises(Unauthenticated):
         audited(by_openssl, by_openssl.certs / "mallory.toml")
-    last = json.loads((by_openssl.data_dir / "audit.jsonl").read_text().splitlines()[-1])
+    last = ended_calls(by_openssl)[-1]
     assert (last["user"], last["decision"]) == ("", "deny")
     assert "revoked" in last["reason"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from jsched.v1 import jobs_pb2 as pb
 from tests.helpers import calls, h2
 from tests.helpers.calls import DEADLINE, refused
 from tests.helpers.server import WITHOUT_WALLS, Server
+from tests.helpers.trail import ended_calls
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(90)
@@ -109,8 +109,9 @@ def test_a_reader_that_does_not_read(server: Server) -> None:
     wait_until(lambda: log.stat().st_size == 50_000_000, what="the job's output")
 
     def ended() -> list[Any]:
-        lines = map(json.loads, (server.data_dir / "audit.jsonl").read_text().splitlines())
-        return [line for line in lines if line["job"] == job_id and "stream_idle_timeout" in line["reason"]]
+        return [
+            line for line in ended_calls(server) if line["job"] == job_id and "stream_idle_timeout" in line["reason"]
+        ]
 
     descriptors = Path(f"/proc/{server.pid}/fd")
     with calls.channel(server) as channel:

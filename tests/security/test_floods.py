@@ -12,6 +12,7 @@ from tests.helpers import h2
 from tests.helpers.bystander import Bystander
 from tests.helpers.h2 import Connection, call_headers, frame, literal, message
 from tests.helpers.server import Server
+from tests.helpers.trail import ended_calls
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(90)
@@ -145,10 +146,9 @@ def test_headers_that_are_large_in_many_frames(server: Server) -> None:
         peer = "{}:{}".format(*connection.socket.getsockname())
     (answer,) = (seen for seen in connection.frames if seen.kind == h2.HEADERS)
     assert answer.flags & h2.END_STREAM
-    lines = (server.data_dir / "audit.jsonl").read_text().splitlines()
-    (line,) = (line for line in lines if peer in line)
-    assert "RESOURCE_EXHAUSTED" in line
-    assert "max_metadata_size" in line
+    (line,) = (line for line in ended_calls(server) if peer in line["peer"])
+    assert line["status"] == "RESOURCE_EXHAUSTED"
+    assert "max_metadata_size" in line["reason"]
 
 
 def test_settings_and_acknowledgements_that_nobody_reads(server: Server) -> None:

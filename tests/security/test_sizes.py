@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from jsched.v1 import rootfs_pb2
 from tests.helpers import calls
 from tests.helpers.calls import DEADLINE, failed, refused
 from tests.helpers.server import Server
+from tests.helpers.trail import ended_calls
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -125,6 +125,5 @@ def test_metadata_of_an_unknown_method(channel: grpc.Channel) -> None:
 def test_what_is_refused_for_its_size_is_in_the_audit(shared_server: Server, channel: grpc.Channel) -> None:
     """A request that is too large has its line, with who sent it and why it was refused."""
     refused(calls.stub(channel).StartJob, start(6 * MIB))
-    lines = (shared_server.data_dir / "audit.jsonl").read_text().splitlines()
-    found = [line for line in map(json.loads, lines) if f"has {start(6 * MIB).ByteSize()} bytes" in line["reason"]]
+    found = [line for line in ended_calls(shared_server) if f"has {start(6 * MIB).ByteSize()} bytes" in line["reason"]]
     assert [(line["user"], line["status"]) for line in found] == [("admin", "RESOURCE_EXHAUSTED")]
