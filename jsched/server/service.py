@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from google.protobuf.message import Message
 from jsched.engine import Engine
 from jsched.errors import InvalidArgument, StartFailed
 from jsched.job import Chunk, JobSpec
+from jsched.looks import Looks
 from jsched.output.follower import Follower
 from jsched.policy import starts
 from jsched.policy.starts import Admission, Defaults
@@ -40,6 +40,7 @@ class JobService:
         self._defaults = defaults
         self._limits = limits
         self._stats = ServerStats(engine)
+        self._looks = Looks()
         self._encodings: dict[str, _SharedEncoding] = {}
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -158,7 +159,9 @@ class JobService:
         """Return a start as the policy allows it to the caller; raises Refused."""
         access = current_call().access
         admit = functools.partial(starts.admit, access.grant, access.user, spec, self._defaults)
-        return await asyncio.to_thread(admit) if starts.looks_at_files(access.grant) else admit()
+        if not starts.looks_at_files(access.grant):
+            return admit()
+        return await self._looks.look(access.user, f"command {spec.argv[0]}", "argv", admit)
 
     async def _reach(self, job_id: str) -> tuple[str, str | None]:
         """Return by which name, and as whom, to ask for a job; raises Refused if the verb does not reach it."""
