@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from jsched.certificates.keys import public_bytes
 from jsched.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ def certificates_in(content: bytes, path: Path) -> list[x509.Certificate]:
     return found
 
 
+def read_revocation_lists(path: Path) -> list[x509.CertificateRevocationList]:
+    """Return the revocation lists in a PEM file, at least one, in the file's order."""
+    return revocation_lists_in(read(path), path)
+
+
 def revocation_lists_in(content: bytes, path: Path) -> list[x509.CertificateRevocationList]:
     """Return the revocation lists in what was read from a PEM file, at least one, in the file's order."""
     try:
@@ -61,11 +67,6 @@ def revocation_lists_in(content: bytes, path: Path) -> list[x509.CertificateRevo
             hint="a list in DER form becomes PEM with openssl crl -inform DER",
         )
     return found
-
-
-def read_revocation_lists(path: Path) -> list[x509.CertificateRevocationList]:
-    """Return the revocation lists in a PEM file, at least one, in the file's order."""
-    return revocation_lists_in(read(path), path)
 
 
 def read_key(path: Path) -> PrivateKeyTypes:
@@ -98,7 +99,7 @@ def pair_in(
     """Return the first certificate and the private key in what was read from two files; they must belong together."""
     certificate = certificates_in(certificate_content, certificate_path)[0]
     key = key_in(key_content, key_path)
-    if _public_bytes(certificate.public_key()) != _public_bytes(key.public_key()):
+    if public_bytes(certificate.public_key()) != public_bytes(key.public_key()):
         raise FailedPrecondition(
             f"the key {key_path} does not belong to the certificate {certificate_path}", obj=str(key_path)
         )
@@ -118,13 +119,6 @@ def check_validity(certificate: x509.Certificate, path: Path) -> None:
         raise FailedPrecondition(
             f"the certificate {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC", obj=str(path)
         )
-
-
-def _public_bytes(key: object) -> bytes:
-    # Every public key type has this method; their common type in cryptography has not.
-    return key.public_bytes(  # type: ignore[attr-defined,no-any-return]
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
 
 
 def read(path: Path) -> bytes:

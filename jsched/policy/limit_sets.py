@@ -64,8 +64,20 @@ def capped(limits: Limits, bounds: Limits) -> Limits:
 
 def names_of(limits: Limits) -> tuple[str, ...]:
     """Return the names of the limits that there are."""
-    single = tuple(name for name in _SINGLE if getattr(limits, name) is not None)
-    return single + tuple(rate for rate in DISK_RATES if any(rate in limit.rates for limit in limits.disk))
+    return tuple(name for name, _ in _given(limits)) + tuple(
+        rate for rate in DISK_RATES if any(rate in limit.rates for limit in limits.disk)
+    )
+
+
+def in_words(limits: Limits) -> str:
+    """Return limits as people read them, "none" if there are none."""
+    words = [f"{name} {value:g}" if name == "cpus" else f"{name} {value}" for name, value in _given(limits)]
+    words += [f"{rate} {value} on {disk.device}" for disk in limits.disk for rate, value in disk.rates.items()]
+    return ", ".join(words) or "none"
+
+
+def _given(limits: Limits) -> list[tuple[str, Any]]:
+    return [(name, value) for name in _SINGLE if (value := getattr(limits, name)) is not None]
 
 
 def _disk_bound(bounds: Limits, device: str, rate: str) -> int | None:

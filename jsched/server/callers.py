@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jsched.errors import JschedError
@@ -10,6 +12,7 @@ from jsched.policy.grant import OWNED, Refused
 from jsched.policy.verbs import Verb
 from jsched.server.call import CallContext
 from jsched.server.identity import InvalidIdentity, check_certificate, client_certificate, identity_of
+from jsched.server.leaf import Leaf
 from jsched.server.methods import METHODS, OPEN_METHODS
 from jsched.server.open_calls import OpenCalls
 from jsched.server.policy_source import PolicySource
@@ -45,6 +48,10 @@ class Callers:
         self._trusted = trusted
         self._policies = policies
         self._max_streams = max_streams
+        # Of the last look: what was trusted, when it was, and when the first open call's certificate ends.
+        self._seen: Trust | None = None
+        self._looked = 0.0
+        self._first_end = math.inf
         self._policy_changed = False
 
     def check_identity(self, call: CallContext, context: Context) -> None:
@@ -60,6 +67,7 @@ class Callers:
             call.identity = identity_of(leaf, self._policies.policy.role_source)
         call.certificate = certificate
         self.calls.enter(call)
+        self._first_end = min(self._first_end, _good_until(leaf))
 
     def check_policy(self, call: CallContext, _: Context) -> None:
         """Decide whether the caller may; raises Refused, also for a method that no table knows."""
@@ -84,8 +92,17 @@ class Callers:
             self.calls.enter_stream(call, self._max_streams or None, _STREAMS_LIMIT)
 
     def look(self) -> None:
-        """End the calls of callers whose certificates are not good any more, or that may not any more."""
-        self.calls.end_certificates(self._refusal)
+        """End the calls of callers whose certificates are not good any more, or that may not any more.
+
+        Costs nothing while there can be none.
+        """
+        trust, now = self._trusted.current, time.time()
+        before, self._looked = self._looked, now
+        # A clock that was set back may have gone to before a certificate's beginning.
+        if trust is not self._seen or not before <= now <= self._first_end:
+            self._seen = trust
+            self._first_end = math.inf
+            self.calls.end_certificates(self._refusal)
         if self._policy_changed:
             self._policy_changed = False
             self.calls.end_where(self._verdict)
@@ -97,9 +114,12 @@ class Callers:
 
     def _refusal(self, certificate: bytes) -> InvalidIdentity | None:
         try:
-            check_certificate(certificate, self._trusted.current)
+            leaf = check_certificate(certificate, self._trusted.current)
         except InvalidIdentity as error:
+            # A handler may take no notice of being ended: the next look is for it, too.
+            self._seen = None
             return error
+        self._first_end = min(self._first_end, _good_until(leaf))
         return None
 
     def _verdict(self, call: CallContext) -> JschedError | None:
@@ -115,6 +135,8 @@ class Callers:
             if call.owner is not None:
                 access.check(call.owner, call.entry.job)
         except (InvalidIdentity, Refused) as error:
+            # Again at the next look, if its handler takes no notice.
+            self._policy_changed = True
             return error
         if call.owner is None and access.verb in OWNED:
             # Whose job it is about is not known yet: looked at again.
@@ -122,3 +144,7 @@ class Callers:
         else:
             call.policy = policy
         return None
+
+
+def _good_until(leaf: Leaf) -> float:
+    return min(leaf.ends, *(signer.ends for signer in leaf.signers))

@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from jsched.errors import Unauthenticated
 from jsched.policy.policy import RoleSource
-from jsched.server.leaf import Leaf
+from jsched.server.leaf import Identity, Leaf
 from jsched.server.trust import Trust
 
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A caller: user, role, and the certificate's serial number (hexadecimal) and end (UTC)."""
-
-    user: str
-    role: str
-    serial: str
-    not_after: datetime
+__all__ = ["Identity", "InvalidIdentity", "check_certificate", "client_certificate", "identify", "identity_of"]
 
 
 class InvalidIdentity(Unauthenticated):
@@ -67,7 +58,10 @@ def check_certificate(pem: bytes, trust: Trust) -> Leaf:
         raise InvalidIdentity(f"the certificate is not valid before {_moment(leaf.starts)}", leaf.serial)
     if now > leaf.ends:
         raise InvalidIdentity(f"the certificate expired at {_moment(leaf.ends)}", leaf.serial)
-    if not any(one.starts <= now <= one.ends for one in leaf.signers):
+    for signer in leaf.signers:
+        if signer.starts <= now <= signer.ends:
+            break
+    else:
         raise InvalidIdentity("the CA that has signed the certificate is not valid now", leaf.serial)
     if trust.has_revoked(leaf):
         raise InvalidIdentity("the certificate is revoked", leaf.serial)
@@ -76,10 +70,10 @@ def check_certificate(pem: bytes, trust: Trust) -> Leaf:
 
 def identity_of(leaf: Leaf, source: RoleSource) -> Identity:
     """Return whom a certificate names, with the role from where the policy takes it; raises InvalidIdentity."""
-    owner = leaf.owners[source]
-    if owner.reason:
-        raise InvalidIdentity(owner.reason, leaf.serial)
-    return Identity(owner.user, owner.role, leaf.serial, leaf.not_after)
+    found = leaf.named(source)
+    if isinstance(found, str):
+        raise InvalidIdentity(found, leaf.serial)
+    return found
 
 
 def identify(

@@ -1,6 +1,6 @@
 """What stands between the wire and every handler, written once for all kinds of RPC.
 
-From the outside in: audit, errors, the checks (`Gate.checks`: metadata, identity, policy, accepting),
+From the outside in: audit, errors, the checks (`Gate.checks`: identity, policy, accepting),
 then the request is decoded, then the handler runs. Whatever fails in one of them, the call is
 refused and its line in the audit says why. An open stream costs two coroutines and two small
 objects more than without.
@@ -65,7 +65,6 @@ class Gate(grpc.aio.ServerInterceptor):
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
             self._check_audit,
-            self._check_metadata,
             callers.check_identity,
             callers.check_policy,
             self._check_accepting,
@@ -79,16 +78,27 @@ class Gate(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Return the method's handler behind everything that stands before it."""
         method = handler_call_details.method
+        if (excess := wire.metadata_excess(handler_call_details.invocation_metadata, self._limits)) is not None:
+            return self._refusing(method, functools.partial(_refuse, excess))
         handler = await continuation(handler_call_details)
         if handler is None:
-            # A stream of streams fits any client, whatever kind of method it believes in.
-            checks = (self._check_audit, self._check_metadata, self._callers.check_identity, check_exists)
-            serve = functools.partial(self._serve, method, checks, handlers.not_implemented, None)
-            return grpc.stream_stream_rpc_method_handler(serve)
+            return self._refusing(method, check_exists)
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:
             known = self._wrapped[method] = (handler, self._wrap(method, handler))
         return known[1]
+
+    def _refusing(self, method: str, check: Check) -> Handler:
+        """Return a handler for a call that the check refuses, without waiting for a request."""
+        serve = functools.partial(
+            self._serve,
+            method,
+            (self._check_audit, self._callers.check_identity, check),
+            handlers.not_implemented,
+            None,
+        )
+        # A stream of streams fits any client, whatever kind of method it believes in.
+        return grpc.stream_stream_rpc_method_handler(serve)
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         encode = handler.response_serializer
@@ -191,13 +201,14 @@ class Gate(grpc.aio.ServerInterceptor):
             call.entry.rule = "the audit trail can't be written"
             raise self._audit.error()
 
-    def _check_metadata(self, _: CallContext, context: Context) -> None:
-        wire.check_metadata(self._limits, context)
-
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of jsched's own services while the server comes up or goes down."""
         if call.entry.method.startswith((JOB_SERVICE, ROOTFS_SERVICE)) and not self._accepting():
             raise Unavailable("the server is starting up or shutting down", hint="try again in a moment")
+
+
+def _refuse(error: JschedError, _: CallContext, __: Context) -> None:
+    raise error
 
 
 def check_exists(call: CallContext, _: Context) -> None:

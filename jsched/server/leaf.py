@@ -7,10 +7,9 @@ once a certificate and set of CAs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -26,20 +25,22 @@ _WEAK_HASHES = ("md5", "sha1", "sha224")
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose certificate it is, or, where it does not say so clearly, the reason."""
+class Identity:
+    """A caller: user, role, and the certificate's serial number (hexadecimal) and end (UTC)."""
 
-    user: str = ""
-    role: str = ""
-    reason: str = ""
+    user: str
+    role: str
+    serial: str
+    not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """What one certificate says, whenever it is asked.
 
-    With a `reason` it is good for nothing. `serial` is hexadecimal, "" if it can't be read;
-    the certificate is valid from `starts` to `ends`, seconds since the epoch.
+    With a `reason` it is good for nothing. `serial` is hexadecimal, "" if it can't be read. The
+    certificate is valid from `starts` to `ends`, seconds since the epoch. `in_extension` and
+    `in_unit` are whom it names with the role from there, or why it names nobody clearly.
     """
 
     serial: str
@@ -48,12 +49,12 @@ class Leaf:
     starts: float = 0.0
     ends: float = 0.0
     signers: tuple[Authority, ...] = ()
-    owners: Mapping[RoleSource, Owner] = field(default_factory=dict)
+    in_extension: Identity | str = ""
+    in_unit: Identity | str = ""
 
-    @property
-    def not_after(self) -> datetime:
-        """The certificate's end (UTC)."""
-        return datetime.fromtimestamp(self.ends, UTC)
+    def named(self, source: RoleSource) -> Identity | str:
+        """Return whom the certificate names with the role from this source, or why it names nobody clearly."""
+        return self.in_extension if source is RoleSource.EXTENSION else self.in_unit
 
 
 class _Odd(Exception):
@@ -68,17 +69,39 @@ def read_leaf(pem: bytes, authorities: Sequence[Authority]) -> Leaf:
     except Exception as error:  # noqa: BLE001 - whatever the parser raises, there is no identity
         return Leaf("", f"the certificate can't be parsed: {error}")
     serial = f"{number:x}"
+    if reason := objection(certificate):
+        return Leaf(serial, reason)
     try:
-        _check_leaf(certificate)
-        _check_key(certificate)
         signed_by = _signers(certificate, authorities)
-        owners = {source: _owner(certificate, read) for source, read in _ROLES.items()}
+        named = identities(certificate)
         starts, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
     except _Odd as odd:
         return Leaf(serial, str(odd))
     except Exception as error:  # noqa: BLE001 - a part that the parser reads only when asked, such as an extension
         return Leaf(serial, f"the certificate can't be parsed: {error}")
-    return Leaf(serial, "", number, starts, ends, signed_by, MappingProxyType(owners))
+    return Leaf(serial, "", number, starts, ends, signed_by, named[RoleSource.EXTENSION], named[RoleSource.OU])
+
+
+def objection(certificate: x509.Certificate) -> str:
+    """Return what is wrong with a client's certificate, whoever has signed it and whenever; "" if nothing is."""
+    try:
+        _check_leaf(certificate)
+        _check_key(certificate)
+        _check_hash(certificate)
+    except _Odd as odd:
+        return str(odd)
+    except Exception as error:  # noqa: BLE001 - a part that the parser reads only when asked, such as an extension
+        return f"the certificate can't be parsed: {error}"
+    return ""
+
+
+def identities(certificate: x509.Certificate) -> dict[RoleSource, Identity | str]:
+    """Return whom a certificate names with the role from each source, or why it names nobody clearly."""
+    serial = f"{certificate.serial_number:x}"
+    return {
+        RoleSource.EXTENSION: _identity(certificate, serial, _role_in_extension),
+        RoleSource.OU: _identity(certificate, serial, _role_in_unit),
+    }
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:
@@ -112,22 +135,25 @@ def _check_key(certificate: x509.Certificate) -> None:
         raise _Odd(f"the key is of a type that is not accepted: {type(key).__name__}")
 
 
-def _signers(certificate: x509.Certificate, authorities: Sequence[Authority]) -> tuple[Authority, ...]:
+def _check_hash(certificate: x509.Certificate) -> None:
     # None with Ed25519, which has no hash to choose.
     algorithm = certificate.signature_hash_algorithm
     if algorithm is not None and algorithm.name in _WEAK_HASHES:
         raise _Odd(f"the certificate is signed with {algorithm.name}")
+
+
+def _signers(certificate: x509.Certificate, authorities: Sequence[Authority]) -> tuple[Authority, ...]:
     found = signers(certificate, authorities)
     if not found:
         raise _Odd("the certificate is not signed by a CA that is trusted now")
     return found
 
 
-def _owner(certificate: x509.Certificate, read: Callable[[x509.Certificate], str]) -> Owner:
+def _identity(certificate: x509.Certificate, serial: str, role: Callable[[x509.Certificate], str]) -> Identity | str:
     try:
-        return Owner(_user(certificate), read(certificate))
+        return Identity(_user(certificate), role(certificate), serial, certificate.not_valid_after_utc)
     except _Odd as odd:
-        return Owner(reason=str(odd))
+        return str(odd)
 
 
 def _user(certificate: x509.Certificate) -> str:
@@ -155,7 +181,7 @@ def _role_in_extension(certificate: x509.Certificate) -> str:
         raise _Odd(str(error)) from None
 
 
-def _role_in_ou(certificate: x509.Certificate) -> str:
+def _role_in_unit(certificate: x509.Certificate) -> str:
     units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     if len(units) != 1:
         raise _Odd(f"the certificate has {len(units)} organizational units")
@@ -163,8 +189,3 @@ def _role_in_ou(certificate: x509.Certificate) -> str:
     if not isinstance(role, str) or not ROLE_PATTERN.fullmatch(role):
         raise _Odd(f"the organizational unit {role!r} has characters or a length that no role has")
     return role
-
-
-_ROLES: Mapping[RoleSource, Callable[[x509.Certificate], str]] = MappingProxyType(
-    {RoleSource.EXTENSION: _role_in_extension, RoleSource.OU: _role_in_ou}
-)

@@ -32,6 +32,7 @@ class SmallService:
                 ("StopJob", pb.StopJobRequest),
                 ("ListJobs", pb.ListJobsRequest),
                 ("DeleteJob", pb.DeleteJobRequest),
+                ("GetStats", pb.GetStatsRequest),
             )
         }
         job_service = unary | {

@@ -198,6 +198,18 @@ def test_start(site: Site, role: str, verb: Verb) -> None:
     assert code_of(lambda: stub.StartJob(limited, timeout=calls.DEADLINE)) is (OK if grant.own_limits else DENIED)
 
 
+@every_cell(Verb.STATS)
+def test_stats(site: Site, role: str, verb: Verb) -> None:
+    """Numbers are of all jobs, or of the caller's own."""
+    stub = calls.stub(site.channels[role])
+    reach = site.policy.decide(user_of(role), role, verb).reach
+    if reach is Reach.NONE:
+        assert calls.refused(stub.GetStats, pb.GetStatsRequest()).code is DENIED
+        return
+    stats = stub.GetStats(pb.GetStatsRequest(), timeout=calls.DEADLINE)
+    assert stats.owner == ("" if reach is Reach.ANY else user_of(role))
+
+
 @every_cell(Verb.REFLECTION)
 def test_reflection(site: Site, role: str, verb: Verb) -> None:
     """Reflection tells of the services whom the policy lets ask."""

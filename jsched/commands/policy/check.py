@@ -16,7 +16,6 @@ from jsched.commandline import Parser, UsageError
 if TYPE_CHECKING:
     from jsched.config import Config
     from jsched.job import JobSpec
-    from jsched.limits import Limits
     from jsched.policy.access import Access
     from jsched.policy.verbs import Verb
 
@@ -79,6 +78,7 @@ def _verb(words: Sequence[str]) -> tuple[Verb, list[str]]:
 def _start(access: Access, args: argparse.Namespace, command: list[str], config: Config) -> list[str]:
     """Return what is to be said of a start that is allowed; raises Refused for one that is not."""
     from jsched.environment import DEFAULT_PATH, home_directory
+    from jsched.policy.limit_sets import in_words
     from jsched.policy.starts import Defaults, admit
 
     spec = _spec(args, command)
@@ -88,7 +88,7 @@ def _start(access: Access, args: argparse.Namespace, command: list[str], config:
     if admission.spec.argv != spec.argv:
         lines.append(f"what is executed: {shlex.join(admission.spec.argv)}")
     if admission.terms.profile is not None:
-        lines.append(f"limits, where none are asked for: {_limits(admission.terms.profile)}")
+        lines.append(f"limits, where none are asked for: {in_words(admission.terms.profile)}")
     if admission.terms.max_jobs is not None:
         lines.append(f"jobs at once: {admission.terms.max_jobs}")
     return lines
@@ -115,12 +115,6 @@ def _spec(args: argparse.Namespace, command: list[str]) -> JobSpec:
             rootfs="any" if args.isolation == "rootfs" else None,
         ),
     )
-
-
-def _limits(limits: Limits) -> str:
-    from jsched.limits import to_json
-
-    return ", ".join(f"{name} {value}" for name, value in to_json(limits).items()) or "none"
 
 
 def _other(access: Access, rest: list[str]) -> list[str]:

@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _settings(policy: Policy) -> Iterator[str]:
     """Yield a line for each thing that is set besides the roles' verbs."""
-    from jsched.limits import to_json
+    from jsched.limits import Limits
+    from jsched.policy.limit_sets import in_words
     from jsched.policy.rules import KEYS
 
     for (_, user), grant in policy.grants.items():
@@ -59,9 +60,9 @@ def _settings(policy: Policy) -> Iterator[str]:
             if setting is not None and setting.subject == rules.subject:
                 yield f"{rules.subject}: {key} {_text(setting.value)} ({setting.place})"
     for name, limits in policy.profiles.items():
-        words = [f"{key} {value}" for key, value in to_json(limits.bounds).items() if key in limits.changes]
-        words += [f"no limit of {key}" for key, value in limits.changes.items() if value is None]
-        yield f"profile {name}: {', '.join(words) or 'nothing'}"
+        words = in_words(Limits(**limits.changes))
+        without = [key for key, value in limits.changes.items() if not value and value != 0]
+        yield f"profile {name}: {words}" + (f"; no limit of {', '.join(without)}" if without else "")
 
 
 def _text(value: Any) -> str:

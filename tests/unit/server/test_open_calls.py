@@ -46,7 +46,7 @@ class Calls:
     def __init__(self) -> None:
         self.open = OpenCalls()
 
-    async def run(self, user: str, act: Callable[[], Awaitable[Any]], most: int = 0) -> Any:
+    async def run(self, user: str, act: Callable[[], Awaitable[Any]], most: int | None = None) -> Any:
         """Do something as a call of this user, in the current task."""
         call = call_of(user)
         try:
@@ -56,7 +56,9 @@ class Calls:
         finally:
             self.open.leave(call)
 
-    def start(self, user: str, act: Callable[[], Awaitable[Any]] | None = None, most: int = 0) -> asyncio.Task[Any]:
+    def start(
+        self, user: str, act: Callable[[], Awaitable[Any]] | None = None, most: int | None = None
+    ) -> asyncio.Task[Any]:
         """Do it in a task of its own."""
         return asyncio.ensure_future(self.run(user, act or for_ever, most))
 

@@ -1,75 +1,19 @@
 from __future__ import annotations
 
 import subprocess
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from jsched.certificates import (
-    CA_LIFETIME,
-    LEAF_LIFETIME,
-    ROLE_OID,
-    Issued,
-    make_ca,
-    make_client,
-    make_server,
-    read_role,
-    role_extension,
-)
+from jsched.certificates import ROLE_OID, Issued, general_name, make_ca, make_client, read_role, role_extension
+from jsched.certificates.names import common_name, subject
 from jsched.errors import InvalidArgument
 
 
 @pytest.fixture(scope="module")
 def ca() -> Issued:
     return make_ca("test CA")
-
-
-def test_client_certificate_carries_user_and_role(ca: Issued) -> None:
-    """A client certificate has one CN, one role extension that is not critical, and is for clients only."""
-    certificate = make_client(ca, "alice@example.com", "user").certificate
-    assert [name.value for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == [
-        "alice@example.com"
-    ]
-    role = certificate.extensions.get_extension_for_oid(ROLE_OID)
-    assert not role.critical
-    assert isinstance(role.value, x509.UnrecognizedExtension)
-    assert role.value.value == b"\x0c\x04user"
-    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
-
-
-def test_serials_are_random_and_validity_is_backdated(ca: Issued) -> None:
-    """Two certificates never share a serial, and are valid at once and for as long as promised."""
-    first, second = (make_client(ca, "alice", "user").certificate for _ in range(2))
-    assert first.serial_number != second.serial_number
-    assert min(first.serial_number, second.serial_number).bit_length() > 100
-    now = datetime.now(UTC)
-    for certificate, lifetime in ((first, LEAF_LIFETIME), (ca.certificate, CA_LIFETIME)):
-        assert timedelta(minutes=4) < now - certificate.not_valid_before_utc < timedelta(minutes=6)
-        assert abs(certificate.not_valid_after_utc - now - lifetime) < timedelta(minutes=1)
-
-
-def test_openssl_verifies_what_is_made(ca: Issued, tmp_path: Path) -> None:
-    """OpenSSL, strict, accepts server and client certificate for their purpose and names, and for no other."""
-    (tmp_path / "ca.crt").write_bytes(ca.certificate_pem)
-    (tmp_path / "server.crt").write_bytes(make_server(ca, ["build7.example.com", "10.1.2.3"]).certificate_pem)
-    (tmp_path / "client.crt").write_bytes(make_client(ca, "alice", "user").certificate_pem)
-
-    def verifies(name: str, *options: str) -> bool:
-        words = ["openssl", "verify", "-x509_strict", "-CAfile", "ca.crt", *options, name]
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, check=False).returncode == 0
-
-    for name in ("localhost", "build7.example.com"):
-        assert verifies("server.crt", "-purpose", "sslserver", "-verify_hostname", name)
-    for address in ("127.0.0.1", "::1", "10.1.2.3"):
-        assert verifies("server.crt", "-purpose", "sslserver", "-verify_ip", address)
-    assert verifies("client.crt", "-purpose", "sslclient")
-    assert not verifies("server.crt", "-purpose", "sslclient")
-    assert not verifies("client.crt", "-purpose", "sslserver")
-    assert not verifies("server.crt", "-verify_hostname", "example.com")
 
 
 def test_openssl_reads_and_writes_the_role_extension(ca: Issued, tmp_path: Path) -> None:
@@ -100,10 +44,10 @@ def test_roles_that_no_server_would_accept_are_refused(ca: Issued, role: str) ->
 
 
 @pytest.mark.parametrize("host", ["", "-a", "a b", "ä.example", "a..b", "1.2.3.4/8", "x" * 64, "a\n"])
-def test_hosts_that_are_neither_name_nor_address_are_refused(ca: Issued, host: str) -> None:
+def test_hosts_that_are_neither_name_nor_address_are_refused(host: str) -> None:
     """A server certificate is made for host names and addresses only."""
     with pytest.raises(InvalidArgument, match="host"):
-        make_server(ca, [host])
+        general_name(host)
 
 
 def test_a_changed_role_extension_never_gives_another_role_by_its_frame() -> None:
@@ -130,3 +74,11 @@ def test_no_changed_byte_of_a_role_extension_makes_anybody_admin_or_user(role: s
             except ValueError:
                 continue
             assert read not in ("admin", "user")
+
+
+def test_a_subject_has_the_unit_before_the_common_name() -> None:
+    """A subject is OU, then CN; without a unit it is the CN alone, and a name without a CN has none."""
+    assert subject("alice", "user").rfc4514_string() == "CN=alice,OU=user"
+    assert subject("alice").rfc4514_string() == "CN=alice"
+    assert common_name(subject("alice", "user")) == "alice"
+    assert common_name(x509.Name([])) == ""
