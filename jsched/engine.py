@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from jsched import datadir
 from jsched.census import Census
 from jsched.config import Config
 from jsched.confiner import Confiner
+from jsched.draining import Draining, going_away
 from jsched.environment import home_directory
-from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound, Unavailable
+from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound
 from jsched.exec_limits import check_sizes
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
 from jsched.library import RootfsLibrary
@@ -29,7 +30,6 @@ from jsched.store import Store
 from jsched.supervisor.client import Supervisor
 from jsched.terms import SERVERS_OWN, Terms
 
-T = TypeVar("T")
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
 _MAX_REQUEST_ID = 128
@@ -73,8 +73,7 @@ class Engine:
     async def _open(self, stack: AsyncExitStack) -> None:
         config, loop = self._config, asyncio.get_running_loop()
         self.failed: asyncio.Future[JschedError] = loop.create_future()
-        self._draining: asyncio.Future[None] = loop.create_future()
-        self._drained_by = loop.time()
+        self._draining = Draining()
         stack.callback(os.close, await asyncio.to_thread(datadir.prepare, config))
         # Here, and not when the first job asks on the event loop: a directory service may take long.
         await asyncio.to_thread(home_directory)
@@ -115,10 +114,9 @@ class Engine:
 
     def drain(self) -> None:
         """End every wait and every follower with Unavailable, so that clients come back later."""
-        if not self._draining.done():
-            self._draining.set_result(None)
-            self._drained_by = asyncio.get_running_loop().time() + self._config.drain_timeout
-            self._logs.interrupt(_going_away())
+        if not self._draining.begun:
+            self._draining.begin(self._config.drain_timeout)
+            self._logs.interrupt(going_away())
             self.rootfs.drain()
 
     async def start(
@@ -151,10 +149,10 @@ class Engine:
             return StopResult(await self._store.resolve(job.id), already_ended=True)
         own_grace = job.spec.grace
         wanted = own_grace if grace is None else grace
-        await self._undrained(self._lifecycle.settle_start(live, by, wanted))
+        await self._draining.unless_begun(self._lifecycle.settle_start(live, by, wanted))
         if not live.ended.done():
             await self._lifecycle.request_stop(live, by, wanted, own_grace)
-        return StopResult(await self._undrained(live.ended), already_ended=False)
+        return StopResult(await self._draining.unless_begun(live.ended), already_ended=False)
 
     async def get(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Return a job as it is now, with what it has used so far if it runs."""
@@ -179,7 +177,7 @@ class Engine:
             live = self._lifecycle.live(job.id)
             if live is None:
                 return job if job.state.ended else await self._store.resolve(job.id)
-        return await self._undrained(live.ended)
+        return await self._draining.unless_begun(live.ended)
 
     async def stats(self, *, visible_to: str | None = None) -> Stats:
         """Return how many jobs there are by state, what those that run use together, and how many followers."""
@@ -209,7 +207,7 @@ class Engine:
         job = await self._store.resolve(ref, visible_to=visible_to)
         live = self._lifecycle.live(job.id)
         if live is not None:
-            await self._undrained(live.started)
+            await self._draining.unless_begun(live.started)
         try:
             follower = await open_follower(
                 self._logs,
@@ -230,8 +228,8 @@ class Engine:
         # Either may have come while the file was being opened.
         if self._lifecycle.live(job.id) is None:
             self._logs.finish(job.id)
-        if self._draining.done():
-            self._logs.interrupt(_going_away())
+        if self._draining.begun:
+            self._logs.interrupt(going_away())
         return follower
 
     async def remove(self, ref: str, *, visible_to: str | None = None) -> Job:
@@ -249,14 +247,7 @@ class Engine:
         return job
 
     async def _close_lifecycle(self) -> None:
-        now = asyncio.get_running_loop().time()
-        await self._lifecycle.close(max(_LAST_MOMENT, self._drained_by - now))
-
-    async def _undrained(self, future: asyncio.Future[T]) -> T:
-        await asyncio.wait((future, self._draining), return_when=asyncio.FIRST_COMPLETED)
-        if future.done():
-            return future.result()
-        raise _going_away()
+        await self._lifecycle.close(max(_LAST_MOMENT, self._draining.seconds_left))
 
     def _users_of(self, digest: str, visible_to: str | None) -> Sequence[str]:
         return self._lifecycle.users_of(digest, visible_to)
@@ -264,7 +255,3 @@ class Engine:
     def _fail(self, error: JschedError) -> None:
         if not self.failed.done():
             self.failed.set_result(error)
-
-
-def _going_away() -> Unavailable:
-    return Unavailable("the server is shutting down", hint="try again; jobs run on")

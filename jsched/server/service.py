@@ -41,6 +41,7 @@ class JobService:
         self._looks = Looks()
         self._limits = limits
         self._stats = ServerStats(engine)
+        self._looks = Looks()
         self._encodings: dict[str, _SharedEncoding] = {}
 
     def handler(self) -> grpc.GenericRpcHandler:

@@ -98,7 +98,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StopJob(self, request, context):
-        """StopJob ends a job and answers when its whole process tree is gone. Twice is harmless.
+        """StopJob ends a job and answers when its whole process tree is gone. Twice is harmless. A job
+        whose start hangs has failed then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

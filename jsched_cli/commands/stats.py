@@ -59,7 +59,7 @@ def _text(stats: Stats, moment: datetime) -> str:
     counts = ", ".join(f"{stats.jobs[state]} {state.value}" for state in JobState if stats.jobs.get(state))
     since = f", up {short_duration(moment - stats.started_at)}" if stats.started_at else ""
     rows = [
-        (f"jobs of {stats.owner}" if stats.owner else "jobs", counts or "none"),
+        ("jobs", (counts or "none") + (f" (of {stats.owner} alone)" if stats.owner else "")),
         ("cpu time", "" if load.cpu is None else f"{load.cpu:.2f} s"),
         ("memory", "" if load.memory is None else f"{load.memory / _MEBIBYTE:.1f} MiB"),
         ("processes", "" if load.pids is None else str(load.pids)),

@@ -150,16 +150,17 @@ def test_a_suspended_monitor(tmp_path: Path, *, by_stop: bool) -> None:
 
     async def test() -> None:
         async with opened(config) as engine:
-            await until(lambda: process.children(launcher()), "a spare monitor")
+            # The monitor that was used last is used next; one that has only been forked may not have said who it is.
+            await engine.wait((await engine.start(JobSpec(["true"]))).id)
             monitors = process.family(launcher())
-            for pid in monitors:
-                os.kill(pid, signal.SIGSTOP)
-            start = asyncio.create_task(engine.start(touching(tmp_path), owner="alice"))
-            if by_stop:
-                await stopped(engine, "hangs")
-            error = await failure(start)
-            assert error.errno == (errno.ECANCELED if by_stop else errno.ETIMEDOUT)
-            await until(lambda: not any(process.is_alive(*one) for one in monitors.items()), "the monitors' end")
+            with suspended(*monitors):
+                start = asyncio.create_task(engine.start(touching(tmp_path), owner="alice"))
+                if by_stop:
+                    # With some patience, so that the monitor has been sent the job.
+                    await stopped(engine, "hangs", grace=None)
+                error = await failure(start)
+                assert error.errno == (errno.ECANCELED if by_stop else errno.ETIMEDOUT)
+                await until(lambda: not all(process.is_alive(*one) for one in monitors.items()), "the monitor's end")
             await nothing_is_left(engine, config, await engine.get(error.job_id))
             assert not (tmp_path / "ran").exists()
 
@@ -175,19 +176,31 @@ def test_a_suspended_launcher(tmp_path: Path) -> None:
             pid = launcher()
             await until(lambda: process.children(pid), "a spare monitor")
             spare = process.family(pid)
-            os.kill(pid, signal.SIGSTOP)
-            for one in spare:
-                os.kill(one, signal.SIGKILL)
-            await until(lambda: not any(process.is_alive(*one) for one in spare.items()), "the spare's end")
-            start = asyncio.create_task(engine.start(touching(tmp_path), owner="alice"))
-            await stopped(engine, "hangs")
-            error = await failure(start)
-            assert error.errno == errno.ECANCELED
-            os.kill(pid, signal.SIGCONT)
+            with suspended(pid):
+                for one in spare:
+                    os.kill(one, signal.SIGKILL)
+                await until(lambda: not any(process.is_alive(*one) for one in spare.items()), "the spare's end")
+                start = asyncio.create_task(engine.start(touching(tmp_path), owner="alice"))
+                await stopped(engine, "hangs", grace=0)
+                error = await failure(start)
+                assert error.errno == errno.ECANCELED
             await nothing_is_left(engine, config, await engine.get(error.job_id))
             assert not (tmp_path / "ran").exists()
 
     run(test())
+
+
+@contextlib.contextmanager
+def suspended(*pids: int) -> Iterator[None]:
+    """Keep processes stopped, of which some may be killed meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def touching(root: Path) -> JobSpec:
@@ -195,11 +208,11 @@ def touching(root: Path) -> JobSpec:
     return JobSpec(["touch", str(root / "ran")], name="hangs")
 
 
-async def stopped(engine: Engine, name: str) -> None:
+async def stopped(engine: Engine, name: str, *, grace: float | None) -> None:
     """Stop a job as soon as it is known, and check that it has failed."""
     async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(NotFound):
-                assert (await engine.stop(name, grace=0)).job.state is JobState.FAILED
+                assert (await engine.stop(name, grace=grace)).job.state is JobState.FAILED
                 return
             await asyncio.sleep(0.01)
