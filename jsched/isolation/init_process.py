@@ -64,7 +64,7 @@ class InitProcess:
             while self._told.status is None and self._read():
                 pass
         finally:
-            self._close()
+            self.close()
         return init_status if self._told.status is None else self._told.status
 
     def kill(self) -> None:
@@ -72,6 +72,10 @@ class InitProcess:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self._reap()
+
+    def close(self) -> None:
+        """Forget it; for one that somebody else has reaped."""
+        os.close(self._reports)
 
     def _read(self) -> bool:
         """Take in what can be read, waiting for it; return whether there was anything."""
@@ -82,7 +86,4 @@ class InitProcess:
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
-        self._close()
-
-    def _close(self) -> None:
-        os.close(self._reports)
+        self.close()

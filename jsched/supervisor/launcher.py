@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 
-from jsched.linux import process, syscalls
+from jsched.linux import privileges, process, syscalls
 from jsched.supervisor import command, monitor, wire
 from jsched.supervisor.wire import Report
 
@@ -29,8 +29,9 @@ _OF_THE_C_LIBRARY = (32, 33)
 def main(server: int) -> None:
     """Serve until the server is gone; the argument is an inherited descriptor."""
     server = _settle(server)
-    # Asked here, it is known in every monitor.
+    # Asked here, it is known in every monitor and init.
     process.boot_id()
+    privileges.last_capability()
     # What lives now lives in every monitor: a collection would copy its pages for nothing.
     gc.disable()
     gc.collect()

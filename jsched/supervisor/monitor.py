@@ -56,7 +56,8 @@ def serve(link: int, signals: int) -> None:
             break
         # Whoever asked for the end of the last job came too late; the next is not meant.
         syscalls.read_signalfd(signals)
-        Watch(monitor, request, spares.take(request)).run()
+        spare = spares.take(request)
+        Watch(monitor, request, spare, spares.forker).run()
         last = request
     if last is not None:
         ending.sync(last.exits_dir, last.job_id)
