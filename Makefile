@@ -2,6 +2,7 @@
 #
 #   LISTEN=HOST:PORT     where `make run` serves (127.0.0.1:50051)
 #   ARGS="-k follower"   more arguments for pytest in `make test` and `make test-v2`, for the benchmark in `make bench`
+#   WORKERS=0            how many processes the tests of `make test` are spread over (3; 0: one after the other, here)
 #   PYTHON=python3.12    what `.venv` is made with: Python 3.11 or newer
 
 SHELL := /bin/sh
@@ -9,6 +10,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 LISTEN ?=
 ARGS ?=
+# More than there may be cores: most tests wait for most of their time.
+WORKERS ?= 3
 BIN := .venv/bin
 PROTOS = $(shell find proto -name '*.proto')
 PROTOC = $(BIN)/python -m grpc_tools.protoc -Iproto
@@ -38,7 +41,7 @@ stop: ## stop that server; its jobs run on
 	@$(WITHOUT_VENV) -m jsched.commands.main dev down
 
 test: check ## everything that `make check` does, then all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-v2: venv ## the tests of limits, walls and root file systems, in a guest with cgroup v2
 	@$(BIN)/python -m tests.vm --suite -- $(ARGS)

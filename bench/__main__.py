@@ -25,6 +25,7 @@ MEASUREMENTS = (
     "many_followers",
     "large_log",
     "idle_followers",
+    "under_stress",
     "command_line",
     "footprint",
 )

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from jsched.output.follower import Follower
     from jsched.rootfs import Archive, Rootfs
     from jsched.state import JobState
+    from jsched.stats import Load, Stats
+    from jsched.terms import Terms
 
 __all__ = [
     "Archive",
@@ -49,12 +51,15 @@ __all__ = [
     "JobState",
     "JschedError",
     "Limits",
+    "Load",
     "Lost",
     "Outcome",
     "Reason",
     "Rootfs",
     "Signaled",
+    "Stats",
     "StopResult",
+    "Terms",
     "Unenforced",
     "Usage",
 ]
@@ -68,6 +73,9 @@ _HOMES = {
     "JobState": "jsched.state",
     "JschedError": "jsched.errors",
     "Limits": "jsched.limits",
+    "Load": "jsched.stats",
+    "Stats": "jsched.stats",
+    "Terms": "jsched.terms",
     "Unenforced": "jsched.limits",
     "Rootfs": "jsched.rootfs",
 }

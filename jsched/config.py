@@ -12,18 +12,17 @@ from typing import Any
 from jsched.errors import InvalidArgument
 from jsched.isolation_config import IsolationConfig, parse_isolation
 from jsched.profile import Profile, parse_profile
+from jsched.wire_config import WireConfig, parse_wire
 
 CONFIG_VARIABLE = "JSCHED_SERVER_CONFIG"
 SYSTEM_CONFIG = Path("/etc/jsched/jsched.toml")
 _POSITIVE = (
     "chunk_size",
-    "max_message_size",
-    "max_streams_per_connection",
-    "handshake_timeout",
     "max_rootfs_archive",
     "max_rootfs_size",
     "max_rootfs_entries",
     "rootfs_timeout",
+    "start_timeout",
 )
 
 
@@ -33,9 +32,11 @@ class Config:
 
     Paths are absolute. `log_group` is a group's name or number that log files get (None:
     the server's own group). Times are seconds, sizes bytes. `limits` says what jobs get that ask for
-    nothing, `isolation` how they are walled in and what they may ask for. An uploaded root file system may
+    nothing, `isolation` how they are walled in and what they may ask for,
+    `wire` what clients may cost. An uploaded root file system may
     have an archive of `max_rootfs_archive` bytes, files of `max_rootfs_size` bytes together
-    and `max_rootfs_entries` members, and `rootfs_timeout` for being unpacked.
+    and `max_rootfs_entries` members, and `rootfs_timeout` for being unpacked. `start_timeout` is
+    how long it may take until a job's command is executed.
     """
 
     data_dir: Path
@@ -44,16 +45,15 @@ class Config:
     listen: str = "127.0.0.1:50051"
     log_group: str | None = None
     chunk_size: int = 512 * 1024
-    max_message_size: int = 4 * 1024 * 1024
-    max_streams_per_connection: int = 2048
-    handshake_timeout: float = 10.0
     drain_timeout: float = 10.0
     limits: Profile = field(default_factory=Profile)
     isolation: IsolationConfig = field(default_factory=IsolationConfig)
+    wire: WireConfig = field(default_factory=WireConfig)
     max_rootfs_archive: int = 4 * 1024 * 1024 * 1024
     max_rootfs_size: int = 16 * 1024 * 1024 * 1024
     max_rootfs_entries: int = 500_000
     rootfs_timeout: int = 900
+    start_timeout: float = 30.0
 
     def __post_init__(self) -> None:
         for name in ("data_dir", "log_dir", "certs_dir"):
@@ -150,19 +150,20 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "listen": str,
     "log_group": str,
     "chunk_size": int,
-    "max_message_size": int,
-    "max_streams_per_connection": int,
-    "handshake_timeout": float,
     "drain_timeout": float,
     "limits": parse_profile,
     "isolation": parse_isolation,
+    "wire": parse_wire,
     "max_rootfs_archive": int,
     "max_rootfs_size": int,
     "max_rootfs_entries": int,
     "rootfs_timeout": int,
+    "start_timeout": float,
 }
 # What no variable can say.
-_TABLES = frozenset({"limits", "isolation"})
+_TABLES = frozenset({"limits", "isolation", "wire"})
+# Keys of earlier versions that stand in a table now.
+_MOVED = dict.fromkeys(("max_message_size", "max_streams_per_connection", "handshake_timeout"), "wire")
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -174,6 +175,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise InvalidArgument(f"config file {path} is not TOML: {error}", obj=str(path)) from None
     known = {field.name for field in fields(Config)}
     for name in content:
+        if name in _MOVED:
+            raise _moved(f"config file {path}: {name}", name)
         if name not in known:
             raise InvalidArgument(
                 f"config file {path}: unknown key {name!r}", obj=str(path), hint=f"known are {', '.join(sorted(known))}"
@@ -191,11 +194,23 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         for name in _KINDS
         if name not in _TABLES
     }
+    for name in _MOVED:
+        if environ.get(variable := f"JSCHED_{name.upper()}"):
+            raise _moved(f"variable {variable}", name)
     return {
         name: _convert(f"variable {variable}", name, environ[variable])
         for variable, name in variables.items()
         if environ.get(variable)
     }
+
+
+def _moved(where: str, name: str) -> InvalidArgument:
+    table = _MOVED[name]
+    return InvalidArgument(
+        f"{where} stands in the table [{table}] of the configuration file now",
+        obj=name,
+        hint=f"write it there, below a line [{table}]",
+    )
 
 
 def _convert(where: str, name: str, value: Any) -> Any:

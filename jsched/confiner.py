@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jsched.allowance import Allowance
 from jsched.config import Config
 from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
 from jsched.errors import FailedPrecondition, JschedError, PermissionDenied
@@ -16,6 +17,7 @@ from jsched.isolation import ids, plan, sandbox, seccomp, view
 from jsched.isolation.ids import Ids
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.trial import try_walls_apart
+from jsched.isolation_config import IsolationConfig
 
 _LOG = logging.getLogger(__name__)
 _ROOT = "root"
@@ -58,24 +60,30 @@ class Confiner:
         if self._rules.modes != {Mode.NONE}:
             self._prepare()
 
-    def plan(self, asked: Confinement, tree: Path | None = None, digest: str = "") -> Confined:
+    def plan(
+        self,
+        asked: Confinement,
+        tree: Path | None = None,
+        digest: str = "",
+        *,
+        granted: IsolationConfig | None = None,
+    ) -> Confined:
         """Return the walls for what is asked; `tree` is the root file system that it names.
 
-        Raises PermissionDenied for what the configuration does not allow, InvalidArgument for what
-        the walls that the job gets don't have, FailedPrecondition if this machine can't build walls and
-        they are required, or can't have the user, group or bind.
+        Raises PermissionDenied for what the configuration, or what is `granted`, does not allow,
+        InvalidArgument for what the walls that the job gets don't have, FailedPrecondition if this
+        machine can't build walls and they are required, or can't have the user, group or bind.
         """
-        mode = asked.mode or (Mode.ROOTFS if asked.rootfs else self._rules.default)
-        network = asked.network or (Network.HOST if mode is Mode.NONE else self._rules.network)
-        self._check(mode, network, asked)
+        allowance = Allowance(self._rules, granted)
+        mode, network = allowance.choose(asked)
         if mode is Mode.NONE:
             # What can't be asked of it can't be had where it is the default, either.
             replace(asked, mode=mode)
             return Confined(Walls(Mode.NONE, Network.HOST))
-        binds = tuple(self._allowed_bind(bind) for bind in asked.binds)
+        binds = tuple(self._allowed_bind(allowance, bind) for bind in asked.binds)
         if self._ids is None:
-            return self._without_walls(mode, asked)
-        build = self._build(mode, network, binds, tree, self._ids_of(asked, self._ids))
+            return self._without_walls(mode, asked, allowance.required)
+        build = self._build(mode, network, binds, allowance.scratch, tree, self._ids_of(asked, self._ids))
         walls = build(0)
         own_users = (_USER_NAMESPACE,) if walls.has_user_namespace else ()
         steps = own_users + tuple(name for name, _ in plan.describe(walls))
@@ -122,25 +130,11 @@ class Confiner:
         self._lacking = reason
         _LOG.warning("jobs can't be walled in: %s", reason)
 
-    def _check(self, mode: Mode, network: Network, asked: Confinement) -> None:
-        rules = self._rules
-        if mode not in rules.modes:
-            raise _not_allowed(f"isolation {mode.value}", "isolation", "modes")
-        if mode is not Mode.NONE and network not in rules.networks:
-            raise _not_allowed(f"network {network.value}", "network", "networks")
-        for name, value, allowed in (("user", asked.user, rules.users), ("group", asked.group, rules.groups)):
-            if value is not None and value not in allowed:
-                raise _not_allowed(f"{name} {value}", name, f"{name}s")
-
-    def _allowed_bind(self, bind: Bind) -> sandbox.Bind:
+    def _allowed_bind(self, allowance: Allowance, bind: Bind) -> sandbox.Bind:
         """Return what is mounted: the place that was judged, however its links are changed afterwards."""
         # What it really is: a link in a directory that jobs may write to leads wherever they like.
         real = Path(os.path.realpath(bind.source))
-        over = [one for one in self._rules.binds if real.is_relative_to(os.path.realpath(one.directory))]
-        # The one that lies deepest counts: a directory may be read-only in one that is not.
-        deepest = max(over, key=lambda one: len(Path(os.path.realpath(one.directory)).parts), default=None)
-        if deepest is None or (bind.writable and not deepest.writable):
-            raise _not_allowed(f"bind {bind.source}", "binds", "binds")
+        allowance.check_bind(bind, real)
         for own in map(os.path.realpath, self._private):
             if real.is_relative_to(own) or Path(own).is_relative_to(real):
                 raise PermissionDenied(
@@ -166,9 +160,9 @@ class Confiner:
                 )
         return lambda slot: of(slot, uid, gid)
 
-    def _without_walls(self, mode: Mode, asked: Confinement) -> Confined:
+    def _without_walls(self, mode: Mode, asked: Confinement, required: bool) -> Confined:
         # Who has asked for a wall does not go without it, whatever the configuration says of the rest.
-        if self._rules.required or asked != NOTHING_ASKED:
+        if required or asked != NOTHING_ASKED:
             raise FailedPrecondition(
                 f"isolation {mode.value} is not possible on this host: {self._lacking}",
                 obj="isolation",
@@ -181,6 +175,7 @@ class Confiner:
         mode: Mode,
         network: Network,
         binds: tuple[sandbox.Bind, ...],
+        scratch: int,
         tree: Path | None,
         ids_of: Callable[[int], Ids],
     ) -> Callable[[int], Sandbox]:
@@ -193,7 +188,7 @@ class Confiner:
         else:
             base = self._of_host(net)._replace(**first._asdict())
         base = base._replace(
-            scratch_size=self._rules.scratch,
+            scratch_size=scratch,
             binds=(*base.binds, *sorted(binds, key=lambda one: one.target)),
             capabilities=view.ROOT_CAPABILITIES if first.uid == 0 and first.uid_map else 0,
         )
@@ -222,8 +217,3 @@ def _number(account: str | None, what: str) -> int:
             hint="names mean nothing behind the walls",
         )
     return int(account)
-
-
-def _not_allowed(what: str, obj: str, key: str) -> PermissionDenied:
-    hint = f"`{key}` in [isolation] of its configuration says what is"
-    return PermissionDenied(f"{what} is not allowed on this server", obj=obj, hint=hint)

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from jsched import datadir
+from jsched.census import Census
 from jsched.config import Config
 from jsched.confiner import Confiner
 from jsched.environment import home_directory
 from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound, Unavailable
+from jsched.exec_limits import check_sizes
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
 from jsched.library import RootfsLibrary
 from jsched.lifecycle import Lifecycle
@@ -22,8 +24,10 @@ from jsched.output.follower import Follower, open_follower
 from jsched.output.logfile import LogFiles
 from jsched.output.watcher import Watcher
 from jsched.resources import Resources
+from jsched.stats import Stats
 from jsched.store import Store
 from jsched.supervisor.client import Supervisor
+from jsched.terms import SERVERS_OWN, Terms
 
 T = TypeVar("T")
 _DEFAULT_PAGE = 100
@@ -38,7 +42,9 @@ class Engine:
 
     One engine at a time works on a data directory. Jobs outlive it: the next engine on the
     same directory finds them, running or ended. A `ref` is a job's id, a unique prefix of
-    it of at least 8 digits, or the job's name. Raises the errors of `jsched.errors`.
+    it of at least 8 digits, or the name of a job: the live one, or the newest that has ended.
+    With `visible_to`, only that user's jobs exist: any other is as NotFound as an id that never
+    was. Raises the errors of `jsched.errors`.
     `rootfs` is the library of uploaded root file systems.
     `failed` is resolved if the database has failed and the engine can do no more.
     """
@@ -90,6 +96,7 @@ class Engine:
             exits_dir=config.exits_dir,
             stops_dir=config.stops_dir,
             log_gid=await asyncio.to_thread(datadir.log_gid, config),
+            start_timeout=config.start_timeout,
         )
         await supervisor.open()
         stack.push_async_callback(supervisor.close)
@@ -97,6 +104,7 @@ class Engine:
             config, self._store, supervisor, self._resources, confiner, self.rootfs, self._logs.finish
         )
         stack.push_async_callback(self._close_lifecycle)
+        self._census = Census(self._store, self._resources, self._logs, self._lifecycle.jobs)
         watcher.watch_directory(config.exits_dir, self._lifecycle.exit_record_arrived)
         await self._lifecycle.recover()
 
@@ -113,35 +121,44 @@ class Engine:
             self._logs.interrupt(_going_away())
             self.rootfs.drain()
 
-    async def start(self, spec: JobSpec, *, owner: str = "local", request_id: str | None = None) -> Job:
-        """Start a job and return it once its command has been executed.
+    async def start(
+        self, spec: JobSpec, *, owner: str = "local", request_id: str | None = None, terms: Terms = SERVERS_OWN
+    ) -> Job:
+        """Start a job on certain terms, and return it once its command has been executed.
 
         The same owner's same request id gives the same job again. Raises StartFailed if the
-        command can't be executed, AlreadyExists for a name that a running job has.
+        command can't be executed, AlreadyExists for a name that a live job of the owner has,
+        ResourceExhausted naming `max_jobs`.
         """
         if request_id is not None and not 0 < len(request_id) <= _MAX_REQUEST_ID:
             raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
-        return await self._lifecycle.start(spec, owner, request_id)
+        check_sizes(spec)
+        return await self._lifecycle.start(spec, owner, request_id, terms)
 
-    async def stop(self, ref: str, *, grace: float | None = None, by: str = "local") -> StopResult:
+    async def stop(
+        self, ref: str, *, grace: float | None = None, by: str = "local", visible_to: str | None = None
+    ) -> StopResult:
         """Stop a job and return once its whole process tree is gone; harmless if it has ended.
 
-        SIGTERM first, SIGKILL after `grace` seconds (the job's own if None, 0 = at once).
+        SIGTERM first, SIGKILL after `grace` seconds (the job's own if None, 0 = at once). A job whose
+        command is not executed yet, and is not within a second, has FAILED.
         """
         if grace is not None:
             check_seconds("grace", grace)
-        job = await self._store.resolve(ref)
+        job = await self._store.resolve(ref, visible_to=visible_to)
         live = self._lifecycle.live(job.id)
         if live is None:
             return StopResult(await self._store.resolve(job.id), already_ended=True)
-        await self._undrained(live.started)
         own_grace = job.spec.grace
-        await self._lifecycle.request_stop(live, by, own_grace if grace is None else grace, own_grace)
+        wanted = own_grace if grace is None else grace
+        await self._undrained(self._lifecycle.settle_start(live, by, wanted))
+        if not live.ended.done():
+            await self._lifecycle.request_stop(live, by, wanted, own_grace)
         return StopResult(await self._undrained(live.ended), already_ended=False)
 
-    async def get(self, ref: str) -> Job:
+    async def get(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Return a job as it is now, with what it has used so far if it runs."""
-        job = await self._store.resolve(ref)
+        job = await self._store.resolve(ref, visible_to=visible_to)
         if job.state.ended or self._lifecycle.live(job.id) is None:
             return job
         return replace(job, usage=await asyncio.to_thread(self._resources.usage, job.id))
@@ -153,16 +170,20 @@ class Engine:
         size = min(page_size or _DEFAULT_PAGE, _MAX_PAGE)
         return await self._store.page(wanted or JobFilter(), size, page_token)
 
-    async def wait(self, ref: str) -> Job:
+    async def wait(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Return a job once it has ended."""
         # The whole id of a live job needs no look at the database.
         live = self._lifecycle.live(ref)
-        if live is None:
-            job = await self._store.resolve(ref)
+        if live is None or visible_to not in (None, live.owner):
+            job = await self._store.resolve(ref, visible_to=visible_to)
             live = self._lifecycle.live(job.id)
             if live is None:
                 return job if job.state.ended else await self._store.resolve(job.id)
         return await self._undrained(live.ended)
+
+    async def stats(self, *, visible_to: str | None = None) -> Stats:
+        """Return how many jobs there are by state, what those that run use together, and how many followers."""
+        return await self._census.stats(visible_to)
 
     def ending(self, job_id: str) -> asyncio.Future[Job] | None:
         """Return the future that has the job once it has ended, None if that is so already.
@@ -172,13 +193,15 @@ class Engine:
         live = self._lifecycle.live(job_id)
         return None if live is None else live.ended
 
-    async def follow(self, ref: str, *, offset: int = 0, follow: bool = True) -> Follower:
+    async def follow(
+        self, ref: str, *, offset: int = 0, follow: bool = True, visible_to: str | None = None
+    ) -> Follower:
         """Return a reader of a job's output from `offset` (bytes) to the job's end.
 
         Without `follow` it ends where the output ended when it was first read. Raises
         OutOfRange for an offset past the end, DataLoss if the log file is gone.
         """
-        job = await self._store.resolve(ref)
+        job = await self._store.resolve(ref, visible_to=visible_to)
         live = self._lifecycle.live(job.id)
         if live is not None:
             await self._undrained(live.started)
@@ -191,6 +214,7 @@ class Engine:
                 offset=offset,
                 follow=follow,
                 chunk_size=self._config.chunk_size,
+                owner=job.owner,
             )
         except DataLoss:
             # If the job is deleted at the same time, nothing is lost: it is not there any more, or about to be gone.
@@ -205,9 +229,9 @@ class Engine:
             self._logs.interrupt(_going_away())
         return follower
 
-    async def remove(self, ref: str) -> Job:
+    async def remove(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Delete an ended job and its log file; return what it was."""
-        job = await self._store.resolve(ref)
+        job = await self._store.resolve(ref, visible_to=visible_to)
         if self._lifecycle.live(job.id) is not None:
             raise FailedPrecondition(f"job {job.id} has not ended", obj=job.id, hint="stop it first")
         self._leaving.add(job.id)
@@ -229,8 +253,8 @@ class Engine:
             return future.result()
         raise _going_away()
 
-    def _users_of(self, digest: str) -> Sequence[str]:
-        return self._lifecycle.users_of(digest)
+    def _users_of(self, digest: str, visible_to: str | None) -> Sequence[str]:
+        return self._lifecycle.users_of(digest, visible_to)
 
     def _fail(self, error: JschedError) -> None:
         if not self.failed.done():

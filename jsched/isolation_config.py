@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -29,14 +29,15 @@ class AllowedBind:
 class IsolationConfig:
     """What jobs get that ask for nothing, and what they may ask for; what is not listed is refused.
 
-    `scratch` is how many bytes a job may keep in its writable directories, which are in memory.
+    Where there is no `default` or no `network`, what a job gets has to be asked for. `scratch` is
+    how many bytes a job may keep in its writable directories, which are in memory.
     With `required`, a job is refused if a wall can't be built on this machine; without, it is
     started with fewer, and its status says so.
     """
 
-    default: Mode = Mode.HOST
+    default: Mode | None = Mode.HOST
     modes: frozenset[Mode] = frozenset({Mode.HOST, Mode.ROOTFS})
-    network: Network = Network.NONE
+    network: Network | None = Network.NONE
     networks: frozenset[Network] = frozenset({Network.NONE})
     binds: tuple[AllowedBind, ...] = ()
     users: frozenset[str] = frozenset()
@@ -47,8 +48,40 @@ class IsolationConfig:
     def __post_init__(self) -> None:
         if self.default is Mode.ROOTFS:
             raise InvalidArgument("default is 'rootfs', and which one is each job's to say", obj="default")
-        object.__setattr__(self, "modes", self.modes | {self.default})
-        object.__setattr__(self, "networks", self.networks | {self.network})
+        if self.default is not None:
+            object.__setattr__(self, "modes", self.modes | {self.default})
+        if self.network is not None:
+            object.__setattr__(self, "networks", self.networks | {self.network})
+
+    def narrowed(
+        self,
+        *,
+        modes: Iterable[Mode] | None = None,
+        networks: Iterable[Network] | None = None,
+        binds: Iterable[AllowedBind] | None = None,
+        users: Iterable[str] | None = None,
+        groups: Iterable[str] | None = None,
+        scratch: int | None = None,
+    ) -> IsolationConfig:
+        """Return what of these rules is granted to somebody; None leaves them as they are.
+
+        Where the default is not among what is granted there is none. Who may not do without walls
+        is refused where none can be built. Binds are compared when one is asked for, because links
+        lead elsewhere until then: hold both these rules and what is returned against it.
+        """
+        allowed = self.modes if modes is None else self.modes & frozenset(modes)
+        joined = self.networks if networks is None else self.networks & frozenset(networks)
+        return IsolationConfig(
+            default=self.default if self.default in allowed else None,
+            modes=allowed,
+            network=self.network if self.network in joined else None,
+            networks=joined,
+            binds=self.binds if binds is None else tuple(binds),
+            users=self.users if users is None else self.users & frozenset(users),
+            groups=self.groups if groups is None else self.groups & frozenset(groups),
+            scratch=self.scratch if scratch is None else min(self.scratch, scratch),
+            required=self.required or (modes is not None and Mode.NONE not in allowed),
+        )
 
 
 def parse_isolation(table: Mapping[str, Any]) -> IsolationConfig:

@@ -25,13 +25,15 @@ def _future() -> asyncio.Future[Job]:
 class LiveJob:
     """What the engine keeps of a job between its start and its end.
 
-    `stored` is the state that the database has; `started` and `ended` are resolved with
-    the job, or with the error that kept it from starting. `pidfd` refers to the monitor
-    and is readable once that has ended, pidfd_open(2). `rootfs` is the digest of the root file
-    system that it uses.
+    `request_id` is that of its start, if it had one. `stored` is the state that the database has;
+    `started` and `ended` are resolved with the job, or with the error that kept it from starting.
+    `pidfd` refers to the monitor and is readable once that has ended, pidfd_open(2). `rootfs` is
+    the digest of the root file system that it uses.
     """
 
     id: str
+    owner: str
+    request_id: str | None = None
     stored: JobState = JobState.PENDING
     run: RunRecord | None = None
     pidfd: int | None = None

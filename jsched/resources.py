@@ -5,22 +5,35 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from jsched.config import Config
 from jsched.errors import FailedPrecondition, InvalidArgument
-from jsched.isolation.cgroup import CgroupUsage
+from jsched.isolation.cgroup import CgroupLoad, CgroupUsage
 from jsched.isolation.discovery import discover
 from jsched.isolation.draft import Planned
 from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name
 from jsched.job import Usage
-from jsched.limits import DISK_RATES, Limits
+from jsched.limits import DISK_RATES, Limits, Unenforced
 from jsched.profile import REPORT, fit
+from jsched.stats import Load
 
+N = TypeVar("N", int, float)
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 10.0
+# A policy that is read again may have others: those of before are not kept for ever.
+_MOST_PROFILES = 256
 # One read ahead of the kernel's, 128 KiB, passes in an eighth of a second.
 LEAST_RATES = {"read_bps": 1 << 20, "write_bps": 1 << 20, "read_iops": 50, "write_iops": 50}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A profile as this machine has it, and which of its limits it lacks."""
+
+    limits: Limits
+    lacking: tuple[Unenforced, ...]
 
 
 class Resources:
@@ -32,25 +45,25 @@ class Resources:
     def __init__(self, config: Config, hierarchy: Hierarchy | NoHierarchy | None = None) -> None:
         self.hierarchy = hierarchy or _hierarchy(config)
         self._report = config.limits.unenforceable == REPORT
-        self.profile, changes = fit(config.limits.default, os.cpu_count() or 1, _machine_memory())
-        for change in changes:
-            _LOG.info("default limits: %s", change)
-        # Nobody has asked for these, so a job is not refused for the want of them, but told.
-        self._lacking = self.hierarchy.plan("", self.profile).unenforced
-        for one in self._lacking:
-            self.profile = self.profile.without(one.limit)
-            _LOG.warning("default limits: %s can't be applied: %s: %s", one.limit, one.controller, one.reason)
+        self._enabled = config.limits.enabled
+        self._own = config.limits.default
+        self._fitted: dict[Limits, _Fitted] = {}
+        self._fit(self._own)
+        if not self._enabled:
+            _LOG.info("limits are disabled by the configuration: jobs get none")
 
-    def plan(self, job_id: str, asked: Limits, *, companions: int = 0) -> Planned:
+    def plan(self, job_id: str, asked: Limits, *, companions: int = 0, profile: Limits | None = None) -> Planned:
         """Return how a job's cgroup is to be made, which limits that applies, and which it should and does not.
 
-        `companions` is the number of processes that jsched itself has in the cgroup while the job runs.
+        `companions` is the number of processes that jsched itself has in the cgroup while the job runs,
+        `profile` the limits of a job that asks for none, if they are not the configuration's.
         Raises FailedPrecondition naming the controller if a limit that was asked for can't be
         applied and the configuration does not say that this is to be reported, and
         InvalidArgument for a disk that is none, or a rate that would hold up others.
         """
         _check_rates(asked)
-        planned = self.hierarchy.plan(job_id, asked.over(self.profile), companions=companions)
+        default = self._fit(self._own if profile is None else profile)
+        planned = self.hierarchy.plan(job_id, asked.over(default.limits), companions=companions)
         if planned.unenforced and not self._report:
             one = planned.unenforced[0]
             raise FailedPrecondition(
@@ -59,8 +72,27 @@ class Resources:
                 hint="leave that limit out",
             )
         named = {one.limit for one in planned.unenforced}
-        lacking = tuple(one for one in self._lacking if one.limit not in named and not _asks(asked, one.limit))
+        lacking = tuple(one for one in default.lacking if one.limit not in named and not _asks(asked, one.limit))
         return replace(planned, unenforced=planned.unenforced + lacking)
+
+    def _fit(self, profile: Limits) -> _Fitted:
+        """Return what this machine has of a profile; worked out once."""
+        known = self._fitted.get(profile)
+        if known is not None:
+            return known
+        limits, changes = fit(profile, os.cpu_count() or 1, _machine_memory())
+        for change in changes if self._enabled else ():
+            _LOG.info("default limits: %s", change)
+        # Nobody has asked for these, so a job is not refused for the want of them, but told.
+        lacking = self.hierarchy.plan("", limits).unenforced
+        for one in lacking:
+            limits = limits.without(one.limit)
+            if self._enabled:
+                _LOG.warning("default limits: %s can't be applied: %s: %s", one.limit, one.controller, one.reason)
+        if len(self._fitted) >= _MOST_PROFILES:
+            self._fitted.clear()
+        self._fitted[profile] = fitted = _Fitted(limits, lacking)
+        return fitted
 
     def usage(self, job_id: str) -> Usage | None:
         """Return what a running job has used so far, None if it has no cgroup."""
@@ -73,6 +105,26 @@ class Resources:
             _LOG.debug("job %s: its usage can't be read: %s", job_id, error)
             return None
         return None if used == CgroupUsage() else Usage(**used._asdict())
+
+    def load(self, job_ids: Iterable[str]) -> Load:
+        """Return what running jobs use together, as far as they have cgroups that tell."""
+        if isinstance(self.hierarchy, NoHierarchy):
+            return Load()
+        told = [load for job_id in job_ids if (load := self._load_of(self.hierarchy, job_id)) is not None]
+        return Load(
+            len(told),
+            cpu=_total(one.cpu for one in told),
+            memory=_total(one.memory for one in told),
+            pids=_total(one.pids for one in told),
+        )
+
+    def _load_of(self, hierarchy: Hierarchy, job_id: str) -> CgroupLoad | None:
+        try:
+            load = hierarchy.cgroup(job_id).load()
+        except OSError as error:
+            _LOG.debug("job %s: its load can't be read: %s", job_id, error)
+            return None
+        return None if load == CgroupLoad(None, None, None) else load
 
     def end(self, job_id: str) -> bool:
         """Kill what is left in a job's cgroup and remove it; return whether nothing is left.
@@ -122,6 +174,11 @@ def _hierarchy(config: Config) -> Hierarchy | NoHierarchy:
     if not config.limits.enabled:
         return NoHierarchy("the server's configuration has limits disabled")
     return discover(group_name(config.data_dir), config.limits.parent)
+
+
+def _total(values: Iterable[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def _asks(limits: Limits, name: str) -> bool:

@@ -38,6 +38,15 @@ def add_output(parser: Parser) -> None:
     )
 
 
+def add_raw(parser: Parser) -> None:
+    """Add the choice to have output on a terminal as it is."""
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="write the output to a terminal as it is, escape sequences and all (into a pipe or file it always is)",
+    )
+
+
 def add_reconnect(parser: Parser) -> None:
     """Add how long to try to reach a server that went away."""
     parser.add_argument(

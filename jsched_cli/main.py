@@ -27,6 +27,7 @@ VERBS = (
     Verb("wait", "jsched_cli.commands.wait", "wait for a job's end, and end as it did"),
     Verb("stop", "jsched_cli.commands.stop", "end a job and everything that it started"),
     Verb("delete", "jsched_cli.commands.delete", "remove an ended job and its log"),
+    Verb("stats", "jsched_cli.commands.stats", "show in numbers what the server is doing"),
     Verb("rootfs upload", "jsched_cli.commands.rootfs.upload", "upload a root file system for jobs"),
     Verb("rootfs list", "jsched_cli.commands.rootfs.list", "list root file systems"),
     Verb("rootfs delete", "jsched_cli.commands.rootfs.delete", "remove a root file system"),

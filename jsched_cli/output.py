@@ -20,9 +20,14 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 def say(text: str) -> None:
     """Write a line about what is going on to stderr; bytes of a job never go there."""
-    from jsched.commandline import report
+    from jsched.commandline import one_line, report
 
-    report(f"jsched-cli: {text}")
+    report(f"jsched-cli: {one_line(text)}")
+
+
+def print_line(text: str) -> None:
+    """Print a line of text, with what a terminal could take for more than text escaped."""
+    sys.stdout.write(f"{visible(text)}\n")
 
 
 def write_bytes(data: bytes) -> None:

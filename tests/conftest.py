@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tests.helpers.server import Server
 
 
+pytest_plugins = ["tests.vm.beside"]
+
+
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with development certificates, made by the command."""

@@ -17,12 +17,25 @@ from typing import NamedTuple, NoReturn
 
 from jsched.archive.refusal import Limits
 from jsched.archive.tar import NOBODY
-from jsched.linux import jail
+from jsched.linux import mount_api, privileges
+from jsched.linux.mount_api import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
+from jsched.linux.namespaces import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    unshare,
+)
+from jsched.linux.seccomp import load_filter
 from jsched.linux.syscalls import LAST_DESCRIPTOR, close_range, prctl_set_pdeathsig
 
 # Where close_range() begins: what stands below is all that the prisoner has.
 RESULT, ARCHIVE, ROOT, LIFELINE = 3, 4, 5, 6
-_APART = jail.CLONE_NEWNS | jail.CLONE_NEWNET | jail.CLONE_NEWIPC | jail.CLONE_NEWUTS | jail.CLONE_NEWCGROUP
+_APART = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
+_CHOWN_AND_FOWNER = 1 << privileges.CAP_CHOWN | 1 << privileges.CAP_FOWNER
 _IDS = 65536
 _OPEN_FILES = 512
 
@@ -57,12 +70,12 @@ def confine_children(*, own: bool) -> Walls:
     `own` is what has_all_ids() says. Without, the process has to go into the user namespace itself.
     """
     if own:
-        user = _can_unshare(jail.CLONE_NEWUSER)
-        apart = _can_unshare(_APART | (jail.CLONE_NEWUSER if user else 0))
+        user = _can_unshare(CLONE_NEWUSER)
+        apart = _can_unshare(_APART | (CLONE_NEWUSER if user else 0))
         # At last: this process can't fork any more once its first child in the new namespace has ended.
-        return Walls(user=user, pid=_unshared(jail.CLONE_NEWPID), apart=apart)
+        return Walls(user=user, pid=_unshared(CLONE_NEWPID), apart=apart)
     uid, gid = os.geteuid(), os.getegid()
-    if not _unshared(jail.CLONE_NEWUSER | jail.CLONE_NEWPID):
+    if not _unshared(CLONE_NEWUSER | CLONE_NEWPID):
         return Walls(user=False, pid=False, apart=False)
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
@@ -76,11 +89,11 @@ def map_ids(pid: int) -> None:
     _write(f"/proc/{pid}/gid_map", f"0 0 {_IDS}")
 
 
-def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limits, *, own: bool) -> int:
+def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limits, *, own: bool, program: bytes) -> int:
     """Put up the walls around this process, and return the descriptor of the directory it may write to.
 
-    `identity` is the directory's device and inode. Raises OSError naming the call if a wall
-    that was promised can't be put up.
+    `identity` is the directory's device and inode, `program` the filter of system calls, or empty.
+    Raises OSError naming the call if a wall that was promised can't be put up.
     """
     memory = _memory_in_use() + limits.memory
     if walls.apart or own:
@@ -92,31 +105,57 @@ def enter(directory: str, identity: tuple[int, int], walls: Walls, limits: Limit
     close_range(LIFELINE + 1, LAST_DESCRIPTOR)
     _limit(limits, memory)
     _drop_privileges(own=own)
-    jail.set_no_new_privs()
-    jail.set_not_dumpable()
+    privileges.set_no_new_privileges()
+    privileges.set_not_dumpable()
     os.umask(0)
     prctl_set_pdeathsig(signal.SIGKILL)
     _check_keeper()
+    if program:
+        load_filter(program)
     return ROOT
 
 
 def _change_root(directory: str, identity: tuple[int, int], walls: Walls) -> None:
     if walls.apart:
-        jail.unshare(_APART)
-        jail.make_mounts_private()
+        unshare(_APART)
+        _make_mounts_private()
     # By its path, as a descriptor from before leads into the mount namespace outside.
     descriptor = _open(directory, identity)
     try:
-        # It looks into /proc.
-        jail.drop_bounding_set()
+        privileges.drop_from_bounding_set(0)
         if walls.apart:
-            jail.enter_root(descriptor)
+            _enter_root(descriptor)
         else:
             # Root of a container, mostly. It holds whoever has no CAP_SYS_CHROOT and no descriptor from outside.
             os.fchdir(descriptor)
             os.chroot(".")
     finally:
         os.close(descriptor)
+
+
+def _make_mounts_private() -> None:
+    """Let no mount of this mount namespace reach another."""
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        mount_api.mount_setattr(root, 0, recursive=True, propagation=mount_api.MS_PRIVATE)
+    finally:
+        os.close(root)
+
+
+def _enter_root(directory: int) -> None:
+    """Make the directory of this descriptor the root of all that this process sees.
+
+    Needs a mount namespace of its own, in which the descriptor was opened. No device, setuid
+    bit or program works in it.
+    """
+    tree = mount_api.open_tree("", at=directory)
+    try:
+        mount_api.mount_setattr(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+        mount_api.move_mount(tree, directory)
+        os.fchdir(tree)
+        mount_api.pivot_root_here()
+    finally:
+        os.close(tree)
 
 
 def _open(directory: str, identity: tuple[int, int]) -> int:
@@ -150,13 +189,13 @@ def _limit(limits: Limits, memory: int) -> None:
 
 def _drop_privileges(*, own: bool) -> None:
     if not own:
-        jail.set_capabilities()
+        privileges.set_capabilities(0)
         return
-    jail.keep_capabilities()
+    privileges.keep_capabilities()
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
-    jail.set_capabilities(jail.CAP_CHOWN, jail.CAP_FOWNER)
+    privileges.set_capabilities(_CHOWN_AND_FOWNER)
 
 
 def _check_keeper() -> None:
@@ -185,7 +224,7 @@ def _can_unshare(flag: int) -> bool:
 
 def _unshared(flags: int) -> bool:
     try:
-        jail.unshare(flags)
+        unshare(flags)
     except OSError:
         return False
     return True

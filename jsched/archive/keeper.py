@@ -27,7 +27,8 @@ from jsched.archive.refusal import Budget, Limits, Refused
 from jsched.archive.stream import Section, Stream
 from jsched.archive.tree import Tree
 from jsched.archive.unpack import make_mount_points, unpack
-from jsched.linux.jail import CLONE_NEWUSER, syncfs, unshare
+from jsched.linux.namespaces import CLONE_NEWUSER, unshare
+from jsched.linux.syscalls import syncfs
 
 MAX_ANSWER = 64 * 1024
 _STDIN, _STDOUT = 0, 1
@@ -37,19 +38,23 @@ _READY = b"r"
 
 
 class Order(NamedTuple):
-    """What to unpack: the archive's length, the directory's path, device and inode, and whether files get owners."""
+    """What to unpack: the archive's length, the directory's path, device and inode, and whether files get owners.
+
+    `program` is the filter of the prisoner's system calls; empty, there is none.
+    """
 
     size: int
     directory: str
     identity: tuple[int, int]
     limits: Limits
     own: bool
+    program: bytes
 
 
 def main(text: str, archive: int) -> NoReturn:
     """Unpack as the order says, print the answer as a line of JSON, and end."""
-    size, directory, identity, limits, own = json.loads(text)
-    order = Order(size, directory, (identity[0], identity[1]), Limits(*limits), own)
+    size, directory, identity, limits, own, program = json.loads(text)
+    order = Order(size, directory, (identity[0], identity[1]), Limits(*limits), own, bytes.fromhex(program))
     walls = jail.confine_children(own=own)
     result_read, result_write = os.pipe()
     lifeline_read, lifeline_write = os.pipe()
@@ -120,7 +125,7 @@ def _be_the_prisoner(order: Order, walls: jail.Walls, archive: int, result: int,
 
 def _serve(order: Order, walls: jail.Walls) -> dict[str, Any]:
     try:
-        root = jail.enter(order.directory, order.identity, walls, order.limits, own=order.own)
+        root = jail.enter(order.directory, order.identity, walls, order.limits, own=order.own, program=order.program)
     except OSError as error:
         return {"broken": f"the walls can't be put up: {error}"}
     try:

@@ -8,16 +8,17 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import jsched
+from jsched.archive.filter import compile_filter
 from jsched.archive.jail import has_all_ids
 from jsched.archive.refusal import Limits
 from jsched.archive.tar import NOBODY
-from jsched.errors import Internal, InvalidArgument, JschedError, ResourceExhausted, Unavailable
+from jsched.errors import FailedPrecondition, Internal, InvalidArgument, JschedError, ResourceExhausted, Unavailable
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(jsched.__file__)))
 # Looks for what is installed beside jsched after all of Python's own.
@@ -27,6 +28,7 @@ _BOOT = (
 )
 _MAX_REASON = 1000
 _MAX_WALL, _MAX_WALLS = 40, 3
+_FILTER = "filter of system calls"
 # The keeper keeps the time; this much later something is wrong with it.
 _PATIENCE = 30.0
 
@@ -64,7 +66,10 @@ class Unpacking:
         status = os.stat(self._directory)
         identity = status.st_dev, status.st_ino
         size = os.fstat(self._archive).st_size
-        return _understand(self._ask(json.dumps([size, str(self._directory), identity, self._limits, own])))
+        program = _program()
+        order = [size, str(self._directory), identity, self._limits, own, program.hex()]
+        unpacked = _understand(self._ask(json.dumps(order)))
+        return unpacked if program else replace(unpacked, missing_walls=(*unpacked.missing_walls, _FILTER))
 
     def cancel(self) -> None:
         """End it; harmless if it has ended."""
@@ -111,6 +116,14 @@ class Unpacking:
                 f"{complaint.decode('utf-8', 'replace').strip()}"
             )
         return answer
+
+
+def _program() -> bytes:
+    """Return the filter of system calls; empty if it can't be compiled here."""
+    try:
+        return compile_filter()
+    except FailedPrecondition:
+        return b""
 
 
 def _places() -> list[str]:

@@ -23,6 +23,7 @@ from jsched.v1.jobs_pb2_grpc import JobServiceStub
 
 if TYPE_CHECKING:
     from jsched.client.rootfs_aio import AsyncRootfsCalls
+    from jsched.stats import Stats
 
 _EVERYTHING = JobFilter()
 
@@ -100,6 +101,10 @@ class AsyncClient:
     ) -> AsyncOutputStream:
         """Return an asynchronous iterator over a job's output; see `Client.follow`."""
         return AsyncOutputStream(self, await self._whole_id(ref), offset, follow, on_reconnect, on_resume)
+
+    async def stats(self) -> Stats:
+        """Return in numbers what the server is doing; see `Client.stats`."""
+        return decode.stats(await self._call("GetStats", requests.get_stats()))
 
     @functools.cached_property
     def rootfs(self) -> AsyncRootfsCalls:

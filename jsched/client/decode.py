@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
 from jsched.errors import Internal, InvalidArgument
@@ -24,6 +24,9 @@ from jsched.job import (
 from jsched.limits import DISK_RATES, DiskLimit, Limits, Unenforced
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
+
+if TYPE_CHECKING:
+    from jsched.stats import Stats
 
 STATES = {pb.JobState.Value(f"JOB_STATE_{state.name}"): state for state in JobState}
 REASONS = {pb.TerminationReason.Value(f"TERMINATION_REASON_{reason.name}"): reason for reason in Reason}
@@ -76,6 +79,34 @@ def stop_result(message: pb.StopJobResponse) -> StopResult:
 def page(message: pb.ListJobsResponse) -> JobPage:
     """Return one page of jobs."""
     return JobPage(tuple(job(entry) for entry in message.jobs), message.next_page_token)
+
+
+def stats(message: pb.GetStatsResponse) -> Stats:
+    """Return what the server is doing; raises Internal for jobs in a state that is none."""
+    # Most commands ask for no numbers.
+    from jsched.stats import Load, Stats
+
+    try:
+        jobs = {STATES[count.state]: count.jobs for count in message.jobs}
+    except KeyError as error:
+        raise Internal(
+            f"the server has jobs in state {error.args[0]}, which this client does not know",
+            hint="are both sides of the same version?",
+        ) from None
+    load = message.load
+    return Stats(
+        jobs,
+        Load(
+            load.jobs,
+            cpu=_seconds(load.cpu) if load.HasField("cpu") else None,
+            memory=load.memory if load.HasField("memory") else None,
+            pids=load.pids if load.HasField("pids") else None,
+        ),
+        message.followers,
+        owner=message.owner or None,
+        version=message.server_version,
+        started_at=_time(message.server_started_at) if message.HasField("server_started_at") else None,
+    )
 
 
 def _spec(message: pb.Job) -> JobSpec:

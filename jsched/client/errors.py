@@ -34,6 +34,13 @@ _BY_CODE: Mapping[grpc.StatusCode, type[JschedError]] = {
     grpc.StatusCode.DATA_LOSS: errors.DataLoss,
 }
 
+# What is far too large is refused by gRPC before jsched sees it, without the limit's name.
+_LIMITS_OF_THE_TRANSPORT = {
+    "SERVER: Received message larger than max": "max_message_size",
+    "Decompressed message larger than max": "max_message_size",
+    "metadata size exceeds": "max_metadata_size",
+}
+
 # A server that dies in the middle of a call is not always UNAVAILABLE to gRPC.
 _CUT = {
     grpc.StatusCode.CANCELLED: "",
@@ -59,6 +66,9 @@ def translate(error: Any, config: ClientConfig) -> JschedError:
             obj=config.server,
             hint="check --server, and the versions of both sides",
         )
+    for words, limit in _LIMITS_OF_THE_TRANSPORT.items():
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and words in details:
+            return errors.ResourceExhausted(f"the server's limit {limit} is exceeded: {details}", obj=limit)
     cls = _BY_CODE.get(code, Internal)
     return cls(details or f"the server answered {code.name}", hint=_identity_hint(cls, config))
 

@@ -75,6 +75,11 @@ def delete(ref: str) -> pb.DeleteJobRequest:
     return pb.DeleteJobRequest(job_id=_ref(ref))
 
 
+def get_stats() -> pb.GetStatsRequest:
+    """Return the request for what the server is doing."""
+    return pb.GetStatsRequest()
+
+
 def duration(seconds: float) -> Duration:
     """Return seconds as a Duration, rounded to nanoseconds."""
     whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)

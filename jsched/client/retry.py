@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from jsched.client.diagnosis import NotConnected
-from jsched.errors import JschedError, Unavailable
+from jsched.errors import JschedError, ResourceExhausted, Unavailable
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 2.0
@@ -16,12 +16,19 @@ HELD = 1.0
 
 OnReconnect = Callable[[JschedError, int], None]
 OnResume = Callable[[int], None]
+# The server's limit for streams that send nothing; a job may be silent for as long as it likes.
+_SILENCE = "stream_idle_timeout"
 _WHOLE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def is_whole_id(ref: str) -> bool:
     """Whether `ref` is a whole job id: a name or a prefix may mean another job after a reconnection."""
     return _WHOLE_ID.fullmatch(ref) is not None
+
+
+def _may_pass(error: JschedError) -> bool:
+    """Whether another attempt may succeed: the server is away, or it has ended a stream for its silence alone."""
+    return isinstance(error, Unavailable) or (isinstance(error, ResourceExhausted) and error.obj == _SILENCE)
 
 
 class Patience:
@@ -55,7 +62,7 @@ class Patience:
 
         Raises `error` if another attempt won't help, and Unavailable if the time is up.
         """
-        if not isinstance(error, Unavailable) or self._timeout <= 0:
+        if not _may_pass(error) or self._timeout <= 0:
             raise error
         if isinstance(error, NotConnected):
             if not self._known:

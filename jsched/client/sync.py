@@ -23,6 +23,7 @@ from jsched.v1.jobs_pb2_grpc import JobServiceStub
 
 if TYPE_CHECKING:
     from jsched.client.rootfs_sync import RootfsCalls
+    from jsched.stats import Stats
 
 _EVERYTHING = JobFilter()
 
@@ -116,6 +117,10 @@ class Client:
         attempt, `on_resume(offset)` once the server has answered again.
         """
         return OutputStream(self, self._whole_id(ref), offset, follow, on_reconnect, on_resume)
+
+    def stats(self) -> Stats:
+        """Return in numbers what the server is doing: of all jobs, or of your own alone if you see no others."""
+        return decode.stats(self._call(self._stub.GetStats, requests.get_stats()))
 
     @functools.cached_property
     def rootfs(self) -> RootfsCalls:

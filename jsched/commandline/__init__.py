@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from jsched.commandline.parser import Parser, UsageError, split_flags
 from jsched.commandline.program import Program, Verb
-from jsched.commandline.stderr import report
+from jsched.commandline.stderr import one_line, report
 
-__all__ = ["Parser", "Program", "UsageError", "Verb", "report", "split_flags"]
+__all__ = ["Parser", "Program", "UsageError", "Verb", "one_line", "report", "split_flags"]

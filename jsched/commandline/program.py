@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from jsched.commandline.layout import columns
 from jsched.commandline.parser import HelpWanted, Parser, UsageError, flag, split_flags
-from jsched.commandline.stderr import report, silence
+from jsched.commandline.stderr import one_line, report, silence
 from jsched.errors import Internal, JschedError
 
 EXIT_FAILURE = 1
@@ -180,13 +180,13 @@ class Program:
         return 0
 
     def _fail(self, error: JschedError) -> int:
-        lines = [f"Error: {error.message}"]
+        lines = [f"Error: {one_line(error.message)}"]
         if isinstance(error, UsageError):
             if error.suggestions:
                 lines += ["", "Did you mean this?", *(f"\t{name}" for name in error.suggestions), ""]
             lines.append(f"Run '{' '.join(filter(None, (self.name, self._verb)))} --help' for usage.")
         elif error.hint:
-            lines.append(error.hint)
+            lines.append(one_line(error.hint))
         report("\n".join(lines))
         try:
             # What was printed before the error is the user's, too.

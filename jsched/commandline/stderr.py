@@ -20,6 +20,11 @@ def report(text: str) -> None:
         silence(sys.stderr)
 
 
+def one_line(text: str) -> str:
+    """Return a message with line breaks and tabs escaped too: what it quotes must not look like lines of ours."""
+    return "".join(_escape(c) if c in "\n\t" else c for c in text)
+
+
 def silence(stream: TextIO | None) -> None:
     """Point a dead stream's descriptor at /dev/null: the interpreter flushes it once more at exit."""
     if stream is None:

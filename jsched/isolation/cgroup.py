@@ -78,6 +78,14 @@ class CgroupUsage(NamedTuple):
     oom_kills: int | None = None
 
 
+class CgroupLoad(NamedTuple):
+    """What a job used and uses: seconds of CPU, bytes of memory, processes and threads; None for what is not told."""
+
+    cpu: float | None
+    memory: int | None
+    pids: int | None
+
+
 class Cgroup(ABC):
     """A job's cgroup, whether it is there or not; see `from_plan`. Methods raise OSError."""
 
@@ -85,8 +93,9 @@ class Cgroup(ABC):
         self.plan = plan
         self.fs = Cgroupfs(plan.root)
         # Controllers that are mounted together share a directory.
-        self.directories = tuple(dict.fromkeys(home.directory for home in plan.homes))
-        self.outside = tuple(dict.fromkeys(home.outside for home in plan.homes))
+        self.outside = {home.directory: home.outside for home in plan.homes}
+        self.directories = tuple(self.outside)
+        self.is_caught = False
 
     def make(self) -> None:
         """Make it and set its limits, all or nothing; FileExistsError if there is one of this name."""
@@ -110,15 +119,40 @@ class Cgroup(ABC):
         The caller has to have one thread only. Afterwards it is outside, where the plan says,
         wherever it was before.
         """
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
+        """Be in the cgroup until leave(); see entered(). If this raises, the caller is as far outside as can be."""
         for file, value in self.plan.entering:
             self.fs.write(file, value)
         try:
-            self._enter()
-            yield
-        finally:
-            self._leave()
-            for file, value in self.plan.entered:
-                self.fs.write(file, value)
+            for directory in self.directories:
+                self._move_to(directory)
+        except OSError:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Be outside of all of it, and have the limits for those who stay.
+
+        Where the plan's place is gone or refuses, another outside of the job's own directory is taken.
+        Raises OSError if there is none; then the rest has been left, and `is_caught` says so.
+        """
+        problem: OSError | None = None
+        for directory in reversed(self.directories):
+            try:
+                self._leave(directory)
+            except OSError as error:
+                problem = error
+        self.is_caught = problem is not None
+        if problem is not None:
+            raise problem
+        for file, value in self.plan.entered:
+            self.fs.write(file, value)
 
     @abstractmethod
     def into_fd(self) -> int | None:
@@ -141,6 +175,10 @@ class Cgroup(ABC):
 
         Returns before they are gone. What is not there is no error.
         """
+
+    @abstractmethod
+    def load(self) -> CgroupLoad:
+        """Return the least of what it counts, in few reads."""
 
     @abstractmethod
     def usage(self) -> CgroupUsage:
@@ -188,10 +226,22 @@ class Cgroup(ABC):
                 time.sleep(pause)
 
     @abstractmethod
-    def _enter(self) -> None: ...
+    def _move_to(self, directory: str) -> None:
+        """Move this process, which has one thread, into a cgroup."""
 
-    @abstractmethod
-    def _leave(self) -> None: ...
+    def _leave(self, directory: str) -> None:
+        outside = self.outside[directory]
+        try:
+            self._move_to(outside)
+        except OSError:
+            with contextlib.suppress(OSError):
+                # A server that ends removes its own one when nobody is in it.
+                self.fs.make_directory(outside)
+            for place in (outside, os.path.dirname(directory), *_above(outside)):
+                with contextlib.suppress(OSError):
+                    self._move_to(place)
+                    return
+            raise
 
     def _inside(self, directory: str) -> list[int]:
         contents = (self.fs.read_if_there(f"{inner}/cgroup.procs") for inner in self.fs.below(directory))
@@ -257,6 +307,12 @@ def signal_all(pids: Iterable[int], sig: int) -> None:
         if pid > 0 and pid != os.getpid():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, sig)
+
+
+def _above(directory: str) -> Iterator[str]:
+    while directory:
+        directory = os.path.dirname(directory)
+        yield directory
 
 
 def _pauses() -> Iterator[float]:

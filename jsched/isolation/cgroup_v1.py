@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from jsched.isolation.cgroup import Cgroup, CgroupUsage, number, signal_all, table
+from jsched.isolation.cgroup import Cgroup, CgroupLoad, CgroupUsage, number, signal_all, table
 
 _NANOSECONDS = 1e9
 _FREEZE_PATIENCE = 0.05
@@ -75,15 +75,19 @@ class CgroupV1(Cgroup):
             oom_kills=table(self._read("memory", "memory.oom_control")).get("oom_kill"),
         )
 
-    def _enter(self) -> None:
-        for directory in self.directories:
-            # `tasks`, and not `cgroup.procs`: moving the calling thread alone, the kernel does
-            # not stop all forks of the machine, which would take it milliseconds.
-            self.fs.write(f"{directory}/tasks", "0")
+    def load(self) -> CgroupLoad:
+        """Return CPU time, memory and processes."""
+        cpu = number(self._read("cpuacct", "cpuacct.usage"))
+        return CgroupLoad(
+            cpu=None if cpu is None else cpu / _NANOSECONDS,
+            memory=number(self._read("memory", "memory.usage_in_bytes")),
+            pids=number(self._read("pids", "pids.current")),
+        )
 
-    def _leave(self) -> None:
-        for directory in reversed(self.outside):
-            self.fs.write(f"{directory}/tasks", "0")
+    def _move_to(self, directory: str) -> None:
+        # `tasks`, and not `cgroup.procs`: moving the calling thread alone, the kernel does
+        # not stop all forks of the machine, which would take it milliseconds.
+        self.fs.write(os.path.join(directory, "tasks"), "0")
 
     def _thaw(self, freezer: str) -> None:
         for directory in reversed(self.fs.below(freezer)):

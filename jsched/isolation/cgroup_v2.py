@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 
-from jsched.isolation.cgroup import Cgroup, CgroupUsage, number, signal_all, table
+from jsched.isolation.cgroup import Cgroup, CgroupLoad, CgroupUsage, number, signal_all, table
 
 _MICROSECONDS = 1e6
 
@@ -61,11 +61,16 @@ class CgroupV2(Cgroup):
             oom_kills=table(self._read("memory.events")).get("oom_kill"),
         )
 
-    def _enter(self) -> None:
-        self.fs.write(f"{self.directory}/cgroup.procs", "0")
+    def load(self) -> CgroupLoad:
+        """Return CPU time, memory and processes."""
+        return CgroupLoad(
+            cpu=_seconds(table(self._read("cpu.stat")).get("usage_usec")),
+            memory=number(self._read("memory.current")),
+            pids=number(self._read("pids.current")),
+        )
 
-    def _leave(self) -> None:
-        self.fs.write(f"{self.outside[0]}/cgroup.procs", "0")
+    def _move_to(self, directory: str) -> None:
+        self.fs.write(os.path.join(directory, "cgroup.procs"), "0")
 
     def _read(self, file: str) -> str | None:
         return self.fs.read_if_there(f"{self.directory}/{file}")

@@ -11,7 +11,7 @@ from jsched.isolation.reports import Reports
 
 
 class StepFailed(Exception):
-    """A step has failed, the monitor's or init's, with its errno(3)."""
+    """A step of a launch has failed, the monitor's or init's, with its errno(3)."""
 
     def __init__(self, step: str, number: int) -> None:
         super().__init__(step, number)

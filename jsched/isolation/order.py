@@ -26,18 +26,20 @@ ADDRESS = struct.Struct("@P")
 MAX_SIZE = 8 << 20
 # There are fewer controllers in version 1.
 MOST_DESCRIPTORS = 16
-_SECONDS = 30.0
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def send(orders: socket.socket, command: Command, log: int, tasks: Sequence[int], address: int) -> None:
+def send(
+    orders: socket.socket, command: Command, log: int, tasks: Sequence[int], *, address: int, seconds: float
+) -> None:
     """Send the command and its descriptors, and close the socket; `address` is where it will lie.
 
-    Raises OSError, EPIPE if init is gone, EINVAL or E2BIG for what can't be executed.
+    Raises OSError: EPIPE if init is gone, EINVAL or E2BIG for what can't be executed, and TimeoutError if init
+    does not take something large in so many seconds.
     """
     with orders:
         content = memoryview(encode(command, address))
-        orders.settimeout(_SECONDS)
+        orders.settimeout(seconds)
         sent = socket.send_fds(orders, [content], [log, *tasks])
         while sent < len(content):
             sent += orders.send(content[sent:])

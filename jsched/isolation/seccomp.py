@@ -1,4 +1,4 @@
-"""Compiling the profile of system calls into a BPF program, in the server, once.
+"""Compiling profiles of system calls into BPF programs, in the server, once.
 
 A job's init loads the program without libseccomp, jsched.linux.seccomp: loading through the library would
 compile it again for each job.
@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jsched.errors import FailedPrecondition
@@ -29,16 +29,26 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _IOCTL = {"x86_64": 16, "aarch64": 29}
 
 # seccomp_rule_add(3), seccomp_attr_set(3).
-_NOT_EQUAL, _EQUAL, _GREATER, _MASKED_EQUAL = 1, 4, 6, 7
+NOT_EQUAL, EQUAL, GREATER, MASKED_EQUAL = 1, 4, 6, 7
 _BINARY_TREE = 2
-_ALLOW, _REFUSE = "allow", "refuse"
+ALLOW, REFUSE = "allow", "refuse"
 
-_Rule = tuple[str, str, tuple[tuple[int, ...], ...]]
+Rule = tuple[str, str, tuple[tuple[int, ...], ...]]
 
 
 def compile_profile() -> bytes:
-    """Return the profile as a BPF program for this machine.
+    """Return the profile of jobs as a BPF program for this machine.
 
+    Raises FailedPrecondition if libseccomp is not there, or knows no such machine.
+    """
+    program = compile_rules(_rules(), errno.ENOSYS)
+    return _refuse_terminal_input(os.uname().machine) + program
+
+
+def compile_rules(rules: Iterable[Rule], otherwise: int) -> bytes:
+    """Return rules as a BPF program for this machine; a call that no rule is about fails with the errno `otherwise`.
+
+    A rule is what is done, the call's name, and comparisons of arguments (number, operator, operands).
     Raises FailedPrecondition if libseccomp is not there, or knows no such machine.
     """
     try:
@@ -58,19 +68,19 @@ def compile_profile() -> bytes:
     machine = os.uname().machine
     if machine not in _AUDIT_ARCH:
         raise FailedPrecondition(f"there is no filter of system calls for {machine}", obj="seccomp")
-    built = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.ENOSYS))
+    built = pyseccomp.SyscallFilter(pyseccomp.ERRNO(otherwise))
     # A program for another architecture, such as 32-bit x86, would see other calls under these numbers.
     built.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     built.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
-    for action, name, comparisons in _rules():
-        # Names of calls that this architecture, or this libseccomp, does not have: ENOSYS is what they get.
+    for action, name, comparisons in rules:
+        # Names of calls that this architecture, or this libseccomp, does not have are in no rule then.
         if pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) >= 0:
             arguments = [pyseccomp.Arg(*comparison) for comparison in comparisons]
-            built.add_rule(pyseccomp.ALLOW if action == _ALLOW else pyseccomp.ERRNO(errno.EPERM), name, *arguments)
+            built.add_rule(pyseccomp.ALLOW if action == ALLOW else pyseccomp.ERRNO(errno.EPERM), name, *arguments)
     with tempfile.TemporaryFile() as file:
         built.export_bpf(file)
         file.seek(0)
-        return _refuse_terminal_input(machine) + file.read()
+        return file.read()
 
 
 def store_program(directory: Path, program: bytes) -> Path:
@@ -89,39 +99,38 @@ def store_program(directory: Path, program: bytes) -> Path:
     return path
 
 
-def _rules() -> Iterator[_Rule]:
-    """Each rule: what is done, the call's name, and comparisons of arguments (number, operator, operands)."""
+def _rules() -> Iterator[Rule]:
     for name in profile.ALLOWED:
-        yield _ALLOW, name, ()
+        yield ALLOW, name, ()
     for name in profile.REFUSED:
-        yield _REFUSE, name, ()
-    yield _ALLOW, "clone", ((0, _MASKED_EQUAL, profile.NEW_NAMESPACES, 0),)
-    yield _ALLOW, "unshare", ((0, _MASKED_EQUAL, profile.NEW_NAMESPACES, 0),)
+        yield REFUSE, name, ()
+    yield ALLOW, "clone", ((0, MASKED_EQUAL, profile.NEW_NAMESPACES, 0),)
+    yield ALLOW, "unshare", ((0, MASKED_EQUAL, profile.NEW_NAMESPACES, 0),)
     for bit in (1 << number for number in range(32)):
         if bit & profile.NEW_NAMESPACES:
-            yield _REFUSE, "clone", ((0, _MASKED_EQUAL, bit, bit),)
-            yield _REFUSE, "unshare", ((0, _MASKED_EQUAL, bit, bit),)
+            yield REFUSE, "clone", ((0, MASKED_EQUAL, bit, bit),)
+            yield REFUSE, "unshare", ((0, MASKED_EQUAL, bit, bit),)
     for family in range(max(profile.SOCKET_FAMILIES) + 1):
         yield from _socket_rules(family)
     # A number too large for the type is refused as well.
-    yield _REFUSE, "socket", ((0, _GREATER, max(profile.SOCKET_FAMILIES)),)
+    yield REFUSE, "socket", ((0, GREATER, max(profile.SOCKET_FAMILIES)),)
     # Of other families even a pair that can't be made may load a module.
-    yield _ALLOW, "socketpair", ((0, _EQUAL, socket.AF_UNIX),)
-    yield _REFUSE, "socketpair", ((0, _NOT_EQUAL, socket.AF_UNIX),)
+    yield ALLOW, "socketpair", ((0, EQUAL, socket.AF_UNIX),)
+    yield REFUSE, "socketpair", ((0, NOT_EQUAL, socket.AF_UNIX),)
     for persona in profile.PERSONALITIES:
-        yield _ALLOW, "personality", ((0, _EQUAL, persona),)
+        yield ALLOW, "personality", ((0, EQUAL, persona),)
 
 
-def _socket_rules(family: int) -> Iterator[_Rule]:
+def _socket_rules(family: int) -> Iterator[Rule]:
     if family not in profile.SOCKET_FAMILIES:
-        yield _REFUSE, "socket", ((0, _EQUAL, family),)
+        yield REFUSE, "socket", ((0, EQUAL, family),)
         return
     protocol = profile.SOCKET_FAMILIES[family]
     if protocol is None:
-        yield _ALLOW, "socket", ((0, _EQUAL, family),)
+        yield ALLOW, "socket", ((0, EQUAL, family),)
         return
-    yield _ALLOW, "socket", ((0, _EQUAL, family), (2, _EQUAL, protocol))
-    yield _REFUSE, "socket", ((0, _EQUAL, family), (2, _GREATER, protocol))
+    yield ALLOW, "socket", ((0, EQUAL, family), (2, EQUAL, protocol))
+    yield REFUSE, "socket", ((0, EQUAL, family), (2, GREATER, protocol))
 
 
 def _refuse_terminal_input(machine: str) -> bytes:

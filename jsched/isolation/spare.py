@@ -10,7 +10,7 @@ from jsched.isolation.init import prepare_launch
 from jsched.isolation.init_process import InitProcess, StepFailed
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
-from jsched.isolation.start import fork_init
+from jsched.isolation.start import START_SECONDS, fork_init
 
 
 def try_walls(sandbox: Sandbox) -> tuple[str, int] | None:
@@ -54,9 +54,11 @@ class Spare:
             self._orders.close()
             raise
 
-    def start(self, command: Command, log: int, *, tasks: Sequence[int] = ()) -> InitProcess:
+    def start(
+        self, command: Command, log: int, *, tasks: Sequence[int] = (), seconds: float = START_SECONDS
+    ) -> InitProcess:
         """Hand it the command, as to start.start(); raises OSError if it is gone, and it has to be closed then."""
-        order.send(self._orders, command, log, tasks, prepare_launch().address)
+        order.send(self._orders, command, log, tasks, address=prepare_launch().address, seconds=seconds)
         return self._init
 
     def close(self) -> None:

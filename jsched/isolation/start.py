@@ -25,23 +25,34 @@ from jsched.isolation.site import CLOSED, Command, Site
 from jsched.linux import namespaces
 from jsched.linux.prepared import Failed
 
+START_SECONDS = 30.0
 _NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWUTS
 
 
 def start(
-    sandbox: Sandbox, command: Command, log: int, *, tasks: Sequence[int] = (), cgroup: int | None = None
+    sandbox: Sandbox,
+    command: Command,
+    log: int,
+    *,
+    tasks: Sequence[int] = (),
+    cgroup: int | None = None,
+    seconds: float = START_SECONDS,
 ) -> InitProcess:
     """Fork init, which builds the walls and then starts the command; return before it has.
 
     `log` becomes the command's standard output and error. The cgroup to be in is given by descriptors: of its
-    `tasks` files in version 1, of its directory in version 2. Raises StepFailed, with nothing left behind.
+    `tasks` files in version 1, of its directory in version 2. Init has so many seconds to take the command.
+    Raises StepFailed, with nothing left behind.
     """
     init, orders = fork_init(sandbox, tasks=tasks, cgroup=cgroup)
     try:
-        order.send(orders, command, log, (), prepare_launch().address)
+        order.send(orders, command, log, (), address=prepare_launch().address, seconds=seconds)
     except ConnectionError:
         # It has failed, and says so to whoever waits for it to have started.
         pass
+    except TimeoutError as error:
+        init.kill()
+        raise StepFailed("start", errno.ETIMEDOUT) from error
     except OSError as error:
         init.kill()
         raise StepFailed("exec", error.errno or errno.EIO) from error

@@ -24,12 +24,12 @@ class Arrivals:
         self._threads = threads
         self._open: dict[str, Partial] = {}
 
-    async def received(self, digest: str) -> int:
+    async def received(self, key: str) -> int:
         """Return how many bytes of an archive have arrived."""
-        return await self._in_thread(self._partials.length, digest)
+        return await self._in_thread(self._partials.length, key)
 
-    async def receive(self, archive: Archive, offset: int, chunks: AsyncIterator[bytes]) -> None:
-        """Write an archive from `offset` on, and return once all of it is there.
+    async def receive(self, archive: Archive, key: str, offset: int, chunks: AsyncIterator[bytes]) -> None:
+        """Write an archive from `offset` on, to the partial of this key, and return once all of it is there.
 
         Raises OutOfRange if it does not stand at `offset`, InvalidArgument for more or
         less than was announced, ResourceExhausted if there is no room.
@@ -37,25 +37,25 @@ class Arrivals:
         await self._in_thread(self._partials.forget_old)
         if archive.size - offset > (room := await self._in_thread(self._room)):
             raise ResourceExhausted(f"the server's disk has room for {room} bytes more", obj=archive.name)
-        if (earlier := self._open.get(archive.digest)) is not None:
+        if (earlier := self._open.get(key)) is not None:
             # Most likely of a connection that broke without the server's having been told.
             await earlier.supersede()
-        partial = await self._in_thread(self._partials.open, archive, offset)
-        self._open[archive.digest] = partial
+        partial = await self._in_thread(self._partials.open, archive, key, offset)
+        self._open[key] = partial
         try:
-            await self._write_all(partial, archive, chunks)
+            await self._write_all(partial, archive, key, chunks)
         finally:
             partial.close()
-            if self._open.get(archive.digest) is partial:
-                del self._open[archive.digest]
+            if self._open.get(key) is partial:
+                del self._open[key]
 
-    async def _write_all(self, partial: Partial, archive: Archive, chunks: AsyncIterator[bytes]) -> None:
+    async def _write_all(self, partial: Partial, archive: Archive, key: str, chunks: AsyncIterator[bytes]) -> None:
         async for chunk in chunks:
             async with partial.writing:
                 if partial.superseded:
                     raise FailedPrecondition("another upload of this archive goes on in its place", obj=archive.name)
                 if partial.length + len(chunk) > archive.size:
-                    await self._in_thread(self._partials.forget, archive.digest)
+                    await self._in_thread(self._partials.forget, key)
                     raise InvalidArgument(f"more bytes came than the {archive.size} announced", obj=archive.name)
                 # Not interrupted, so that the file is not closed while it is written to.
                 await _to_its_end(self._in_thread(partial.write, chunk))

@@ -18,11 +18,12 @@ from jsched.archive.refusal import Limits
 from jsched.archive.unpacking import Unpacked, Unpacking
 from jsched.config import Config
 from jsched.datadir import remove_tree
-from jsched.errors import FailedPrecondition, JschedError, NotFound, ResourceExhausted, Unavailable
+from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, ResourceExhausted, Unavailable
 from jsched.library.arrivals import Arrivals
-from jsched.library.partial import Partials
+from jsched.library.catalogue import Catalogue
+from jsched.library.partial import Partials, partial_key
 from jsched.library.trees import Trees
-from jsched.rootfs import Archive, Rootfs, check_digest, check_name, name_taken
+from jsched.rootfs import Archive, Rootfs, check_digest
 from jsched.store import RootfsTable
 from jsched.tasks import Tasks
 
@@ -39,12 +40,13 @@ _LAST_MOMENT = 1.0
 class RootfsLibrary:
     """The root file systems of this host, from `open` to `close`.
 
-    `in_use` tells the ids of the jobs that run in the tree of a digest. Jobs run in the tree
-    at `path(digest)`, which nobody may change; who starts one takes it with `hold`. Raises
-    the errors of `jsched.errors`.
+    `in_use` tells the ids of the jobs that run in the tree of a digest, all of them or those of a
+    user. Jobs run in the tree at `path(digest)`, which nobody may change; who starts one takes it
+    with `hold`. With `visible_to`, only that user's root file systems and jobs exist, and a name
+    of somebody else's is taken. Raises the errors of `jsched.errors`.
     """
 
-    def __init__(self, config: Config, table: RootfsTable, in_use: Callable[[str], Sequence[str]]) -> None:
+    def __init__(self, config: Config, table: RootfsTable, in_use: Callable[[str, str | None], Sequence[str]]) -> None:
         self._config = config
         self._table = table
         self._in_use = in_use
@@ -52,7 +54,7 @@ class RootfsLibrary:
         self._partials = Partials(config.rootfs_dir / ".uploads")
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rootfs")
         self._arrivals = Arrivals(self._partials, self._trees.room, self._threads)
-        self._named: dict[str, Rootfs] = {}
+        self._catalogue = Catalogue()
         self._held: Counter[str] = Counter()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unpackings: set[Unpacking] = set()
@@ -62,10 +64,10 @@ class RootfsLibrary:
 
     async def open(self) -> None:
         """Be ready; what an earlier end left half-made is removed. Raises FailedPrecondition."""
-        found = {rootfs.name: rootfs for rootfs in await self._table.all()}
-        await self._in_thread(self._trees.prepare, {rootfs.digest for rootfs in found.values()})
+        found = await self._table.all()
+        await self._in_thread(self._trees.prepare, {rootfs.digest for rootfs in found})
         await self._in_thread(self._partials.prepare)
-        self._named = found
+        self._catalogue.fill(found)
 
     def drain(self) -> None:
         """End what is being unpacked with Unavailable; what has arrived is kept."""
@@ -79,100 +81,117 @@ class RootfsLibrary:
         await self._tasks.close(_LAST_MOMENT)
         await asyncio.to_thread(self._threads.shutdown)
 
-    def list(self) -> tuple[Rootfs, ...]:
+    def list(self, *, visible_to: str | None = None) -> tuple[Rootfs, ...]:
         """Return all root file systems by name, with the jobs that run in them."""
-        return tuple(self._shown(self._named[name]) for name in sorted(self._named))
+        return tuple(self._shown(rootfs, visible_to) for rootfs in self._catalogue.all(visible_to))
 
     def path(self, digest: str) -> Path:
         """Return the directory of a tree."""
         return self._trees.path(digest)
 
     @contextlib.contextmanager
-    def hold(self, name: str) -> Iterator[Rootfs]:
+    def hold(self, name: str, *, visible_to: str | None = None) -> Iterator[Rootfs]:
         """Keep a root file system from being deleted, until `in_use` knows of the job; raises NotFound."""
-        rootfs = self._get(name)
+        rootfs = self._catalogue.get(name, visible_to)
         self._held[rootfs.digest] += 1
         try:
             yield rootfs
         finally:
             self._held[rootfs.digest] -= 1
 
-    async def received(self, digest: str) -> tuple[int, bool]:
+    async def received(self, digest: str, *, visible_to: str | None = None) -> tuple[int, bool]:
         """Return how many bytes of an archive have arrived, and whether its tree is there, so that none are missing."""
         check_digest(digest)
-        if self._has_name(digest):
+        if self._catalogue.with_digest(digest, visible_to):
             return 0, True
-        return await self._arrivals.received(digest), False
+        return await self._arrivals.received(partial_key(digest, visible_to)), False
 
-    async def upload(self, archive: Archive, offset: int, chunks: AsyncIterator[bytes], *, by: str) -> Rootfs:
+    async def upload(
+        self, archive: Archive, offset: int, chunks: AsyncIterator[bytes], *, by: str, visible_to: str | None = None
+    ) -> Rootfs:
         """Take an archive, or the rest of it from `offset` on, and return the root file system that it is.
 
-        An archive whose tree is there already is not read. Raises InvalidArgument with the
+        An archive whose tree is there already is not read; if that is not visible, it is: to know an
+        archive's digest is not to have the archive. Raises InvalidArgument with the
         reason why an archive is not taken, ResourceExhausted if it is too large,
         AlreadyExists if the name stands for another one.
         """
-        self._check_wanted(archive)
-        if not self._has_name(archive.digest):
-            await self._arrivals.receive(archive, offset, chunks)
+        self._check_wanted(archive, visible_to)
+        if self._catalogue.with_digest(archive.digest, visible_to) is None:
+            await self._arrivals.receive(archive, partial_key(archive.digest, visible_to), offset, chunks)
         # Whoever asked may go away and come back: it is finished all the same.
-        return await asyncio.shield(self._tasks.spawn(self._finish(archive, by)))
+        return await asyncio.shield(self._tasks.spawn(self._finish(archive, by, visible_to)))
 
-    async def delete(self, name: str) -> Rootfs:
-        """Remove a root file system; raises FailedPrecondition with the jobs' ids while one runs in it."""
+    async def delete(self, name: str, *, visible_to: str | None = None) -> Rootfs:
+        """Remove a root file system, and its tree if that has no other name.
+
+        Raises FailedPrecondition with the jobs' ids while one runs in a tree that would go.
+        """
         # Cut off in the middle, what is kept and what is known would not agree.
-        return await asyncio.shield(self._tasks.spawn(self._delete(name)))
+        return await asyncio.shield(self._tasks.spawn(self._delete(name, visible_to)))
 
-    async def _delete(self, name: str) -> Rootfs:
-        digest = self._get(name).digest
+    async def _delete(self, name: str, visible_to: str | None) -> Rootfs:
+        digest = self._catalogue.get(name, visible_to).digest
         async with self._lock(digest):
-            rootfs = self._get(name)
-            self._check_unused(rootfs)
+            rootfs = self._catalogue.get(name, visible_to)
+            self._check_unused(rootfs, visible_to)
             # Before anything is waited for: from here on no job starts in it.
-            del self._named[name]
+            self._catalogue.remove(name)
             try:
                 await self._table.delete(name)
             except BaseException:
-                self._named[name] = rootfs
+                self._catalogue.add(rootfs)
                 raise
             retired = None
-            if not self._has_name(digest):
+            if self._catalogue.with_digest(digest) is None:
                 retired = await self._in_thread(self._trees.retire, digest)
         if retired is not None:
             await self._in_thread(remove_tree, retired)
         return rootfs
 
-    async def _finish(self, archive: Archive, by: str) -> Rootfs:
+    async def _finish(self, archive: Archive, by: str, visible_to: str | None) -> Rootfs:
+        partial = partial_key(archive.digest, visible_to)
         async with self._lock(archive.digest):
-            self._check_wanted(archive)
-            known = next((rootfs for rootfs in self._named.values() if rootfs.digest == archive.digest), None)
+            self._check_wanted(archive, visible_to)
+            known = self._catalogue.with_digest(archive.digest)
             if known is None:
-                unpacked = await self._unpack(archive)
+                unpacked = await self._unpack(archive, partial)
             else:
+                if self._catalogue.with_digest(archive.digest, visible_to) is None:
+                    await self._prove(archive, partial)
                 unpacked = Unpacked(known.size, known.entries)
             new = Rootfs(archive.name, archive.digest, unpacked.size, unpacked.entries, by, datetime.now(UTC))
             try:
-                self._named[archive.name] = await self._table.insert(new)
+                self._catalogue.add(await self._table.insert(new))
             except BaseException:
                 if known is None:
                     await self._in_thread(remove_tree, await self._in_thread(self._trees.retire, archive.digest))
                 raise
-            await self._in_thread(self._partials.forget, archive.digest)
-            return self._shown(self._named[archive.name])
+            await self._in_thread(self._partials.forget, partial)
+            return self._shown(self._catalogue.get(archive.name), visible_to)
 
-    async def _unpack(self, archive: Archive) -> Unpacked:
+    async def _prove(self, archive: Archive, partial: str) -> None:
+        """Raise what `Partials.open_whole` does unless all of the archive has arrived."""
+        try:
+            (await self._in_thread(self._partials.open_whole, archive, partial)).close()
+        except InvalidArgument:
+            await self._in_thread(self._partials.forget, partial)
+            raise
+
+    async def _unpack(self, archive: Archive, partial: str) -> Unpacked:
         """Unpack an archive that has arrived, and put its tree in place; what is refused leaves nothing behind."""
         async with self._turn:
             staged = await self._in_thread(self._trees.stage, archive.digest)
             try:
                 # One descriptor for looking at it and for unpacking, so that both are of the same bytes.
-                with await self._in_thread(self._partials.open_whole, archive) as file:
+                with await self._in_thread(self._partials.open_whole, archive, partial) as file:
                     unpacked = await self._run(Unpacking(file.fileno(), staged, await self._limits()))
                 await self._in_thread(self._trees.keep, staged, archive.digest)
             except BaseException as error:
                 await asyncio.shield(self._in_thread(remove_tree, staged))
                 # What has arrived is not at fault if the server goes away.
                 if isinstance(error, JschedError) and not isinstance(error, Unavailable):
-                    await self._in_thread(self._partials.forget, archive.digest)
+                    await self._in_thread(self._partials.forget, partial)
                 raise
             return unpacked
 
@@ -193,21 +212,22 @@ class RootfsLibrary:
         config = self._config
         return Limits(min(config.max_rootfs_size, room), config.max_rootfs_entries, config.rootfs_timeout)
 
-    def _check_wanted(self, archive: Archive) -> None:
+    def _check_wanted(self, archive: Archive, visible_to: str | None) -> None:
         if archive.size > self._config.max_rootfs_archive:
             raise ResourceExhausted(
                 f"the archive has {archive.size} bytes, and {self._config.max_rootfs_archive} are allowed",
                 obj=archive.name,
             )
-        known = self._named.get(archive.name)
-        if known is not None and known.digest != archive.digest:
-            raise name_taken(archive.name)
+        self._catalogue.check_free(archive, visible_to)
 
-    def _check_unused(self, rootfs: Rootfs) -> None:
-        users = self._in_use(rootfs.digest)
-        if users:
+    def _check_unused(self, rootfs: Rootfs, visible_to: str | None) -> None:
+        if self._catalogue.has_other_names(rootfs):
+            # The tree stays, and who runs in it, under whichever name, does not notice.
+            return
+        if self._in_use(rootfs.digest, None):
+            users = self._in_use(rootfs.digest, visible_to)
             raise FailedPrecondition(
-                f"root file system {rootfs.name!r} is used by {_listed(users)}",
+                f"root file system {rootfs.name!r} is used by {_listed(users) if users else 'jobs'}",
                 obj=rootfs.name,
                 hint="wait for their end, or stop them",
             )
@@ -216,18 +236,8 @@ class RootfsLibrary:
                 f"a job is being started in root file system {rootfs.name!r}", obj=rootfs.name, hint="try again"
             )
 
-    def _get(self, name: str) -> Rootfs:
-        check_name(name)
-        try:
-            return self._named[name]
-        except KeyError:
-            raise NotFound(f"no root file system {name!r}", obj=name, hint="rootfs list shows them") from None
-
-    def _has_name(self, digest: str) -> bool:
-        return any(rootfs.digest == digest for rootfs in self._named.values())
-
-    def _shown(self, rootfs: Rootfs) -> Rootfs:
-        return replace(rootfs, used_by=tuple(self._in_use(rootfs.digest)))
+    def _shown(self, rootfs: Rootfs, visible_to: str | None) -> Rootfs:
+        return replace(rootfs, used_by=tuple(self._in_use(rootfs.digest, visible_to)))
 
     def _lock(self, digest: str) -> asyncio.Lock:
         return self._locks.setdefault(digest, asyncio.Lock())

@@ -16,10 +16,22 @@ from jsched.rootfs import Archive
 
 # For how long nobody may go on with an upload before it is forgotten.
 KEPT_SECONDS = 24 * 3600
+# No two users are taken for one by chance, and a file's name is not too long.
+_OWNER_DIGITS = 32
+
+
+def partial_key(digest: str, visible_to: str | None = None) -> str:
+    """Return what stands for an archive that is arriving.
+
+    Who sees only what is of one user neither learns how much of it others have sent, nor goes on from there.
+    """
+    return (
+        digest if visible_to is None else f"{digest}.{hashlib.sha256(visible_to.encode()).hexdigest()[:_OWNER_DIGITS]}"
+    )
 
 
 class Partials:
-    """The files of unfinished uploads below `directory`, one a digest."""
+    """The files of unfinished uploads below `directory`, one a key of partial_key()."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -42,40 +54,40 @@ class Partials:
                 if path.stat().st_mtime < latest:
                     path.unlink()
 
-    def path(self, digest: str) -> Path:
+    def path(self, key: str) -> Path:
         """Return where an archive's bytes are."""
-        return self._directory / digest
+        return self._directory / key
 
-    def length(self, digest: str) -> int:
+    def length(self, key: str) -> int:
         """Return how many bytes of an archive are there."""
         try:
-            return self.path(digest).stat().st_size
+            return self.path(key).stat().st_size
         except FileNotFoundError:
             return 0
 
-    def forget(self, digest: str) -> None:
+    def forget(self, key: str) -> None:
         """Remove what there is of an archive."""
-        self.path(digest).unlink(missing_ok=True)
+        self.path(key).unlink(missing_ok=True)
 
-    def open(self, archive: Archive, offset: int) -> Partial:
+    def open(self, archive: Archive, key: str, offset: int) -> Partial:
         """Return an archive to go on with at `offset`; raises OutOfRange if that is not where it stands."""
-        length = self.length(archive.digest)
+        length = self.length(key)
         if offset != length:
             raise OutOfRange(
                 f"{length} bytes of this archive have arrived, not {offset}",
                 obj=archive.name,
                 hint="ask where to go on, and go on there",
             )
-        return Partial(self.path(archive.digest), archive, length)
+        return Partial(self.path(key), archive, length)
 
-    def open_whole(self, archive: Archive) -> BufferedReader:
+    def open_whole(self, archive: Archive, key: str) -> BufferedReader:
         """Open an archive that has arrived, for reading.
 
         Raises InvalidArgument unless it is the one that was announced, FailedPrecondition if it
         was refused meanwhile, to somebody who had sent it too.
         """
         try:
-            file = self.path(archive.digest).open("rb")
+            file = self.path(key).open("rb")
         except FileNotFoundError:
             raise FailedPrecondition(
                 "nothing of this archive is here any more", obj=archive.name, hint="upload it again"

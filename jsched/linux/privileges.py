@@ -21,6 +21,7 @@ CAP_SETUID = 7
 CAP_NET_BIND_SERVICE = 10
 
 PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_SECUREBITS = 28
@@ -62,6 +63,11 @@ def drop_from_bounding_set(kept: int) -> None:
     for number in range(last_capability() + 1):
         if not kept >> number & 1:
             _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+
+
+def keep_capabilities() -> None:
+    """Keep the permitted capabilities through the next setuid(2), PR_SET_KEEPCAPS; raises OSError."""
+    _prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
 
 
 def lock_securebits(*, root_is_special: bool) -> None:

@@ -13,7 +13,10 @@ import select
 
 _STATE_FIELD = 3
 _PPID_FIELD = 4
+_FLAGS_FIELD = 9
 _START_TIME_FIELD = 22
+# Set by fork, cleared by exec; ps(1) shows it too. Source: include/linux/sched.h
+_PF_FORKNOEXEC = 0x40
 _NOT_A_PROCESS = frozenset({errno.ESRCH, errno.EINVAL, errno.ENOENT})
 
 
@@ -29,6 +32,17 @@ def start_time(pid: int) -> int:
     Raises ProcessLookupError if there is no such process.
     """
     return int(_stat(pid)[_START_TIME_FIELD - _STATE_FIELD])
+
+
+def has_executed(pid: int, start_time: int) -> bool:
+    """Return whether a process has executed a program since it was forked, also if it has ended and is not reaped.
+
+    Raises ProcessLookupError if there is no such process.
+    """
+    fields = _stat(pid)
+    if int(fields[_START_TIME_FIELD - _STATE_FIELD]) != start_time:
+        raise ProcessLookupError(errno.ESRCH, f"process {pid}: {os.strerror(errno.ESRCH)}")
+    return not int(fields[_FLAGS_FIELD - _STATE_FIELD]) & _PF_FORKNOEXEC
 
 
 def open_process(pid: int, start_time: int) -> int | None:

@@ -44,6 +44,10 @@ _syscall_rt_sigaction = _libc["syscall"]
 _syscall_rt_sigaction.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 _syscall_rt_sigaction.restype = ctypes.c_long
 
+_syncfs = _libc.syncfs
+_syncfs.argtypes = (ctypes.c_int,)
+_syncfs.restype = ctypes.c_int
+
 _signalfd = _libc.signalfd
 _signalfd.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
 _signalfd.restype = ctypes.c_int
@@ -83,6 +87,11 @@ def close_range(first: int, last: int) -> None:
     """Close every descriptor from `first` to `last`, both included, close_range(2); an empty range is nothing."""
     if first <= last:
         _check("close_range", _syscall_close_range(_SYS_CLOSE_RANGE, first, last, 0))
+
+
+def syncfs(fd: int) -> None:
+    """Write the file system of this descriptor to its disk, syncfs(2); raises OSError if that failed for any file."""
+    _check("syncfs", _syncfs(fd))
 
 
 def rt_sigaction_default(sig: int) -> None:

@@ -24,9 +24,18 @@ _BURST = 1024 * 1024
 
 
 async def open_follower(
-    logs: LogFiles, job_id: str, path: Path, ended: bool, offset: int, follow: bool, chunk_size: int
+    logs: LogFiles,
+    job_id: str,
+    path: Path,
+    ended: bool,
+    offset: int,
+    follow: bool,
+    chunk_size: int,
+    owner: str = "",
 ) -> Follower:
     """Return a follower that starts at `offset` bytes; see LogFiles.acquire for what `ended` must be.
+
+    `owner` is the job's, by whom followers are counted.
 
     Raises InvalidArgument for a negative offset, OutOfRange for one beyond the end, DataLoss if the
     log file is gone.
@@ -35,7 +44,7 @@ async def open_follower(
         raise InvalidArgument(f"offset {offset} is negative", obj="offset")
     if chunk_size <= 0:
         raise InvalidArgument(f"chunk_size is {chunk_size}, not more than 0", obj="chunk_size")
-    log = await logs.acquire(job_id, path, ended)
+    log = await logs.acquire(job_id, path, ended, owner)
     try:
         _check_offset(offset, log.look())
     except BaseException:

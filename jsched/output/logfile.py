@@ -32,12 +32,14 @@ class LogFile:
         "ended",
         "interrupted",
         "job_id",
+        "owner",
         "size",
         "users",
     )
 
-    def __init__(self, job_id: str, file: LogDescriptor, watcher: Watcher, cache: ChunkCache) -> None:
+    def __init__(self, job_id: str, owner: str, file: LogDescriptor, watcher: Watcher, cache: ChunkCache) -> None:
         self.job_id = job_id
+        self.owner = owner
         self.size = 0
         self.ended = False
         self.interrupted: JschedError | None = None
@@ -156,7 +158,7 @@ class LogFiles:
         self._scratch = bytearray()
         self._logs: dict[str, LogFile] = {}
 
-    async def acquire(self, job_id: str, path: Path, ended: bool) -> LogFile:
+    async def acquire(self, job_id: str, path: Path, ended: bool, owner: str = "") -> LogFile:
         """Return the job's log, open, to be given back with `release`.
 
         From the call on, `finish` and `interrupt` reach it. So the caller must have learnt `ended`
@@ -166,7 +168,7 @@ class LogFiles:
         log = self._logs.get(job_id)
         if log is None:
             file = LogDescriptor(job_id, path, self._scratch)
-            log = self._logs[job_id] = LogFile(job_id, file, self._watcher, self._cache)
+            log = self._logs[job_id] = LogFile(job_id, owner, file, self._watcher, self._cache)
         log.users += 1
         try:
             await log.open()
@@ -189,6 +191,10 @@ class LogFiles:
         log = self._logs.get(job_id)
         if log is not None:
             log.finish()
+
+    def followers(self, visible_to: str | None) -> int:
+        """Return how many there are, of all jobs or of one user's."""
+        return sum(log.users for log in self._logs.values() if visible_to in (None, log.owner))
 
     def interrupt(self, error: JschedError) -> None:
         """End every follower that there is with a copy of this error; those that come later are not touched."""

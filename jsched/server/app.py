@@ -28,7 +28,7 @@ from grpc_reflection.v1alpha import reflection
 from jsched.config import Config, split_address
 from jsched.engine import Engine
 from jsched.errors import FailedPrecondition
-from jsched.server import rootfs_service, service, tls
+from jsched.server import rootfs_service, service, tls, wire
 from jsched.server.audit import Audit
 from jsched.server.interceptors import Gate
 from jsched.server.rootfs_service import RootfsService
@@ -51,7 +51,9 @@ async def serve(config: Config, certs_dir: Path) -> None:
         audit = await stack.enter_async_context(Audit(config.audit_log))
         accepting = asyncio.Event()
         server = _server(config, audit, accepting)
-        server.add_generic_rpc_handlers((JobService(engine).handler(), RootfsService(engine.rootfs).handler()))
+        server.add_generic_rpc_handlers(
+            (JobService(engine, config.wire).handler(), RootfsService(engine.rootfs).handler())
+        )
         answers = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(answers, server)
         reflection.enable_server_reflection(
@@ -77,19 +79,8 @@ async def serve(config: Config, certs_dir: Path) -> None:
 
 
 def _server(config: Config, audit: Audit, accepting: asyncio.Event) -> grpc.aio.Server:
-    return grpc.aio.server(
-        interceptors=[Gate(audit, accepting.is_set)],
-        options=[
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", config.max_message_size),
-            ("grpc.max_concurrent_streams", config.max_streams_per_connection),
-            ("grpc.server_handshake_timeout_ms", int(config.handshake_timeout * 1000)),
-            ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ],
-    )
+    gate = Gate(audit, accepting.is_set, config.wire)
+    return grpc.aio.server(interceptors=[gate], options=wire.options(config.wire))
 
 
 def _bind(server: grpc.aio.Server, listen: str, certs_dir: Path) -> int:

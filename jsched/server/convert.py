@@ -35,7 +35,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _OFFSET_TAG = pb.StreamOutputResponse.OFFSET_FIELD_NUMBER << 3
 _DATA_TAG = pb.StreamOutputResponse.DATA_FIELD_NUMBER << 3 | 2
 
-_STATES = {
+STATES = {
     JobState.PENDING: pb.JOB_STATE_PENDING,
     JobState.RUNNING: pb.JOB_STATE_RUNNING,
     JobState.COMPLETED: pb.JOB_STATE_COMPLETED,
@@ -44,7 +44,7 @@ _STATES = {
     JobState.FAILED: pb.JOB_STATE_FAILED,
     JobState.UNKNOWN: pb.JOB_STATE_UNKNOWN,
 }
-_STATES_BACK = {number: state for state, number in _STATES.items()}
+_STATES_BACK = {number: state for state, number in STATES.items()}
 _REASONS = {
     Reason.SIGNAL: pb.TERMINATION_REASON_SIGNAL,
     Reason.OUT_OF_MEMORY: pb.TERMINATION_REASON_OUT_OF_MEMORY,
@@ -95,7 +95,7 @@ def from_job(job: Job) -> pb.Job:
         name=job.spec.name or "",
         labels=job.spec.labels,
         owner=job.owner,
-        state=_STATES[job.state],
+        state=STATES[job.state],
         created_at=timestamp(job.created_at),
         started_at=timestamp(job.started_at),
         ended_at=timestamp(job.ended_at),

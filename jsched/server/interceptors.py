@@ -1,6 +1,6 @@
 """What stands between the wire and every handler, written once for all kinds of RPC.
 
-From the outside in: audit, errors, the checks (`Gate.checks`: identity, policy, accepting),
+From the outside in: audit, errors, the checks (`Gate.checks`: metadata, identity, policy, accepting),
 then the request is decoded, then the handler runs. Whatever fails in one of them, the call is
 refused and its line in the audit says why. An open stream costs one coroutine and two small
 objects more than without.
@@ -29,9 +29,10 @@ from jsched.errors import (
     Unavailable,
     Unimplemented,
 )
-from jsched.server import handlers, policy, status
+from jsched.server import handlers, policy, status, wire
 from jsched.server.audit import Audit, Entry
 from jsched.server.identity import Identity, InvalidIdentity, identify
+from jsched.wire_config import WireConfig
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     Check = Callable[["CallContext", Context], None]
 
 _log = logging.getLogger("jsched.server")
+_DEFAULT_LIMITS = WireConfig()
 _current: ContextVar[CallContext] = ContextVar("call")
 # Without a line in the audit nothing is done but this: who fills the disk must not be safe from
 # being stopped by it. The line is in the server's log then.
@@ -99,12 +101,14 @@ class Gate(grpc.aio.ServerInterceptor):
     `accepting` says whether new calls of jsched's services are served; health always answers.
     """
 
-    def __init__(self, audit: Audit, accepting: Callable[[], bool]) -> None:
+    def __init__(self, audit: Audit, accepting: Callable[[], bool], limits: WireConfig = _DEFAULT_LIMITS) -> None:
         self._audit = audit
         self._accepting = accepting
+        self._limits = limits
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
             self._check_audit,
+            self._check_metadata,
             check_identity,
             check_policy,
             self._check_accepting,
@@ -120,7 +124,7 @@ class Gate(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             # A stream of streams fits any client, whatever kind of method it believes in.
-            checks = (self._check_audit, check_identity, check_exists)
+            checks = (self._check_audit, self._check_metadata, check_identity, check_exists)
             serve = functools.partial(self._serve, method, checks, handlers.not_implemented, None)
             return grpc.stream_stream_rpc_method_handler(serve)
         known = self._wrapped.get(method)
@@ -132,7 +136,7 @@ class Gate(grpc.aio.ServerInterceptor):
         encode = handler.response_serializer
         # One request is decoded only after the checks, so strangers reach no parser. The requests
         # of a stream are decoded as the handler reads them, which is after the checks as well.
-        decode = handlers.decoder(handler.request_deserializer)
+        decode = wire.limited(handlers.decoder(handler.request_deserializer), self._limits)
         if handler.request_streaming and handler.response_streaming:
             serve = functools.partial(self._serve, method, self.checks, handlers.streaming(handler.stream_stream), None)
             return grpc.stream_stream_rpc_method_handler(serve, decode, encode)
@@ -212,6 +216,9 @@ class Gate(grpc.aio.ServerInterceptor):
         if self._audit.failing and call.entry.method not in _NEVERTHELESS:
             call.entry.rule = "the audit trail can't be written"
             raise self._audit.error()
+
+    def _check_metadata(self, _: CallContext, context: Context) -> None:
+        wire.check_metadata(self._limits, context)
 
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of jsched's own services while the server comes up or goes down."""

@@ -25,6 +25,7 @@ class Verb(enum.Enum):
     ROOTFS_UPLOAD = "rootfs upload"
     ROOTFS_LIST = "rootfs list"
     ROOTFS_DELETE = "rootfs delete"
+    STATS = "stats"
     REFLECTION = "reflection"
 
 
@@ -49,6 +50,7 @@ METHODS: Mapping[str, Verb] = MappingProxyType(
         f"{JOB_SERVICE}StreamOutput": Verb.STREAM,
         f"{JOB_SERVICE}WaitJob": Verb.WAIT,
         f"{JOB_SERVICE}DeleteJob": Verb.DELETE,
+        f"{JOB_SERVICE}GetStats": Verb.STATS,
         f"{ROOTFS_SERVICE}UploadRootfs": Verb.ROOTFS_UPLOAD,
         f"{ROOTFS_SERVICE}GetRootfsUpload": Verb.ROOTFS_UPLOAD,
         f"{ROOTFS_SERVICE}ListRootfs": Verb.ROOTFS_LIST,

@@ -15,8 +15,11 @@ from jsched.errors import InvalidArgument, StartFailed
 from jsched.job import Chunk
 from jsched.output.follower import Follower
 from jsched.server import convert
+from jsched.server.idle import IdleLimit
 from jsched.server.interceptors import current_call
+from jsched.server.stats import ServerStats
 from jsched.v1 import jobs_pb2 as pb
+from jsched.wire_config import WireConfig
 
 if TYPE_CHECKING:
     from jsched.server.interceptors import Context
@@ -28,8 +31,10 @@ SERVICE = pb.DESCRIPTOR.services_by_name["JobService"].full_name
 class JobService:
     """The handlers of jsched.v1.JobService; errors leave them as the types of `jsched.errors`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limits: WireConfig) -> None:
         self._engine = engine
+        self._stats = ServerStats(engine)
+        self._limits = limits
         self._encodings: dict[str, _SharedEncoding] = {}
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -49,6 +54,7 @@ class JobService:
                 ),
                 "WaitJob": _unary(self.wait_job, pb.WaitJobRequest),
                 "DeleteJob": _unary(self.delete_job, pb.DeleteJobRequest),
+                "GetStats": _unary(self.get_stats, pb.GetStatsRequest),
             },
         )
 
@@ -88,6 +94,10 @@ class JobService:
         """Delete a job."""
         return pb.DeleteJobResponse(job_id=(await self._engine.remove(_ref(request.job_id))).id)
 
+    async def get_stats(self, _request: pb.GetStatsRequest, _: Context) -> pb.GetStatsResponse:
+        """Tell in numbers what there is."""
+        return await self._stats.get(visible_to=None)
+
     async def stream_output(self, request: pb.StreamOutputRequest, context: Context) -> None:
         """Send a job's output, and say how it ended."""
         ref = _ref(request.job_id)
@@ -100,12 +110,16 @@ class JobService:
         encoding = self._encodings.setdefault(job_id, _SharedEncoding())
         encoding.users += 1
         try:
-            async with await self._engine.follow(job_id, offset=request.offset, follow=request.follow) as follower:
+            async with (
+                IdleLimit(self._limits.stream_idle_timeout) as idle,
+                await self._engine.follow(job_id, offset=request.offset, follow=request.follow) as follower,
+            ):
                 # A client that has come back is to know so before the next byte.
                 await context.send_initial_metadata(())
                 # The chunk itself is not held here while a slow client lets its message wait.
                 while (message := await encoding.next_of(follower)) is not None:
                     await context.write(message)
+                    idle.sent()
             # Without follow, a job that has ended since we looked may have written more than was sent.
             if request.follow or job.state.ended:
                 await context.write(convert.encode_end(follower.offset, job if ending is None else ending.result()))

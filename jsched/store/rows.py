@@ -22,7 +22,7 @@ _OWN_COLUMNS = ("cpu_user", "cpu_system", "max_rss")
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job with what only the engine needs: its place in the order of starts and who watches it."""
+    """A job with what only the engine needs: its place in the order of starts, who watches it, how it was asked for."""
 
     seq: int
     job: Job
@@ -31,6 +31,7 @@ class JobRecord:
     monitor_start: int | None
     pid_start: int | None
     slot: int | None = None
+    request_id: str | None = None
 
 
 def to_microseconds(moment: datetime | None) -> int | None:
@@ -126,7 +127,7 @@ def to_record(row: sqlite3.Row) -> JobRecord:
         unenforced=tuple(Unenforced(*one) for one in json.loads(row["unenforced"] or "[]")),
         walls=None if row["walls"] is None else confinement.walls_from_json(json.loads(row["walls"])),
     )
-    watched = (row[name] for name in ("boot_id", "monitor_pid", "monitor_start", "pid_start", "slot"))
+    watched = (row[name] for name in ("boot_id", "monitor_pid", "monitor_start", "pid_start", "slot", "request_id"))
     return JobRecord(row["seq"], job, *watched)
 
 

@@ -72,6 +72,15 @@ MIGRATIONS = (
     ) STRICT;
     CREATE INDEX rootfs_digest ON rootfs (digest);
     """,
+    # A name is one live job's of its owner. What one owner has is found without a look at the others'.
+    """
+    DROP INDEX jobs_live_name;
+    CREATE UNIQUE INDEX jobs_live_name ON jobs (name, owner)
+        WHERE name IS NOT NULL AND state IN ('pending', 'running');
+    CREATE INDEX jobs_owner_name ON jobs (owner, name, seq) WHERE name IS NOT NULL;
+    CREATE INDEX jobs_owner ON jobs (owner, seq);
+    CREATE INDEX jobs_state ON jobs (owner, state);
+    """,
 )
 
 

@@ -6,15 +6,15 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError, NotFound
-from jsched.job import Job, JobFilter, JobPage
+from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError
+from jsched.job import Job, JobFilter, JobPage, JobSpec
 from jsched.state import LIVE_STATES, JobState
+from jsched.store import lookup
 from jsched.store.connection import Connections, Sync
 from jsched.store.rootfs import RootfsTable
 from jsched.store.rows import (
@@ -27,7 +27,6 @@ from jsched.store.rows import (
     walls_columns,
 )
 
-_ID_PREFIX = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
 _TOKEN_DIGEST = 12
 # A page fits into the 4 MiB that a gRPC client accepts if it is not told otherwise; a row has
 # about so much besides what callers may make long.
@@ -61,7 +60,7 @@ class Store:
         """Add a new job, or find the one that the same owner's same request id has made.
 
         Returns the job and whether it is new. Raises AlreadyExists if the request id came
-        with another spec, or if a running job has the name. `boot_id` is that of the host now: a new
+        with another spec, or if a live job of the owner has the name. `boot_id` is that of the host now: a new
         job is on the disk by the time that its start is written, and a power cut before it ends the
         job as one after it does.
         """
@@ -97,12 +96,25 @@ class Store:
         """Remove a job."""
         await self._connections.write(lambda db: _delete(db, job_id))
 
-    async def resolve(self, ref: str) -> Job:
-        """Return the job with this id, unique prefix of an id (8 digits and up) or name (the newest).
+    async def resolve(self, ref: str, *, visible_to: str | None = None) -> Job:
+        """Return the job with this id, unique prefix of an id (8 digits and up) or name.
 
-        Raises NotFound, or InvalidArgument for a prefix that several jobs share.
+        A name is that of the live job that has it, or of the newest that has ended. With
+        `visible_to`, only that user's jobs exist. Raises NotFound, or InvalidArgument for a prefix
+        that several jobs share, or a name that several users' live jobs have.
         """
-        return await self._connections.read(lambda db: _resolve(db, ref))
+        return await self._connections.read(lambda db: lookup.resolve(db, ref, visible_to))
+
+    async def requested(self, spec: JobSpec, owner: str, request_id: str) -> Job | None:
+        """Return the job that a request id of an owner has made, None if there is none.
+
+        Raises AlreadyExists if it came with another spec.
+        """
+        return await self._connections.read(lambda db: _requested(db, spec, owner, request_id))
+
+    async def count(self, visible_to: str | None = None) -> dict[JobState, int]:
+        """Return how many jobs there are in each state that any is in, of all of them or of one user's."""
+        return await self._connections.read(lambda db: lookup.count(db, visible_to))
 
     async def live(self) -> list[JobRecord]:
         """Return all jobs that have not ended, oldest first."""
@@ -147,22 +159,17 @@ class Store:
 
 def _insert(db: sqlite3.Connection, job: Job, request_id: str | None, columns: Mapping[str, Any]) -> tuple[Job, bool]:
     if request_id is not None:
-        row = db.execute("SELECT * FROM jobs WHERE owner = ? AND request_id = ?", (job.owner, request_id)).fetchone()
-        if row is not None:
-            if not same_request(row, job.spec):
-                raise AlreadyExists(
-                    f"request id {request_id!r} has started job {row['id']}, which was asked for differently",
-                    obj=row["id"],
-                    hint="use a new request id for another job",
-                )
-            return to_record(row).job, False
+        known = _requested(db, job.spec, job.owner, request_id)
+        if known is not None:
+            return known, False
     names = ", ".join(columns)
     marks = ", ".join(f":{name}" for name in columns)
     try:
         db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", dict(columns))  # noqa: S608
     except sqlite3.IntegrityError:
         taken = db.execute(
-            "SELECT id FROM jobs WHERE name = ? AND state IN ('pending', 'running')", (job.spec.name,)
+            "SELECT id FROM jobs WHERE name = ? AND owner = ? AND state IN ('pending', 'running')",
+            (job.spec.name, job.owner),
         ).fetchone()
         if taken is None:
             raise
@@ -172,6 +179,19 @@ def _insert(db: sqlite3.Connection, job: Job, request_id: str | None, columns: M
             hint="choose another name or wait for its end",
         ) from None
     return job, True
+
+
+def _requested(db: sqlite3.Connection, spec: JobSpec, owner: str, request_id: str) -> Job | None:
+    row = db.execute("SELECT * FROM jobs WHERE owner = ? AND request_id = ?", (owner, request_id)).fetchone()
+    if row is None:
+        return None
+    if not same_request(row, spec):
+        raise AlreadyExists(
+            f"request id {request_id!r} has started job {row['id']}, which was asked for differently",
+            obj=row["id"],
+            hint="use a new request id for another job",
+        )
+    return to_record(row).job
 
 
 def _advance(db: sqlite3.Connection, job_id: str, before: JobState, columns: Mapping[str, Any]) -> Job:
@@ -194,23 +214,6 @@ def _set_stopped_by(db: sqlite3.Connection, job_id: str, who: str) -> None:
 
 def _delete(db: sqlite3.Connection, job_id: str) -> None:
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-
-
-def _resolve(db: sqlite3.Connection, ref: str) -> Job:
-    lower = ref.lower()
-    if _ID_PREFIX.fullmatch(lower):
-        rows = db.execute("SELECT * FROM jobs WHERE id >= ? AND id < ? LIMIT 2", (lower, lower + "g")).fetchall()
-        if len(rows) > 1:
-            raise InvalidArgument(
-                f"{ref!r} is the beginning of several jobs' ids", obj=ref, hint="give more digits of the id"
-            )
-    else:
-        rows = db.execute("SELECT * FROM jobs WHERE name = ? ORDER BY seq DESC LIMIT 1", (ref,)).fetchall()
-    if not rows:
-        raise NotFound(
-            f"no job {ref!r}", obj=ref, hint="give a job's id, at least 8 digits of it, or its name; list shows them"
-        )
-    return to_record(rows[0]).job
 
 
 def _page(db: sqlite3.Connection, wanted: JobFilter, size: int, before: int | None) -> tuple[list[JobRecord], bool]:

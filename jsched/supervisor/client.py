@@ -8,66 +8,61 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from jsched.errors import (
-    FailedPrecondition,
     Internal,
     InvalidArgument,
-    JschedError,
     ResourceExhausted,
-    StartFailed,
     Unavailable,
 )
 from jsched.isolation.cgroup import CgroupPlan
 from jsched.isolation.sandbox import Sandbox
-from jsched.supervisor import record
-from jsched.supervisor.launcher_link import LauncherLink
+from jsched.supervisor import failures, hanging, logfile, record
+from jsched.supervisor.launch import Launch
+from jsched.supervisor.launchers import Launchers
 from jsched.supervisor.link import Link
 from jsched.supervisor.pool import Pool
 from jsched.supervisor.record import RunRecord
 from jsched.supervisor.wire import LaunchRequest, Report
 
-_SPAWNS_IN_A_ROW = 5
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 2.0
-_REST = 5.0
 _MOST_TRIES = 16
-_SHORT_OF = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+# What a monitor itself ends in time, it can say more of.
+_PATIENCE = 1.2
 
 
 class Supervisor:
     """Starts jobs; used on one event loop.
 
-    The directories are those of record; `log_gid` is the group that logs are given to, if any.
+    The directories are those of record; `log_gid` is the group that logs are given to, if any. A
+    start that takes longer than `start_timeout` seconds is ended.
     """
 
-    def __init__(self, *, runs_dir: Path, exits_dir: Path, stops_dir: Path, log_gid: int | None) -> None:
+    def __init__(
+        self, *, runs_dir: Path, exits_dir: Path, stops_dir: Path, log_gid: int | None, start_timeout: float = 30.0
+    ) -> None:
         self._runs_dir = os.fspath(runs_dir.absolute())
         self._exits_dir = os.fspath(exits_dir.absolute())
         self._stops_dir = os.fspath(stops_dir.absolute())
         self._log_gid = log_gid
-        self._launcher: LauncherLink | None = None
-        self._pool = Pool(self._alive_launcher, self._monitor_began)
+        self._start_timeout = start_timeout
+        self._launches: dict[str, Launch] = {}
+        self._launchers = Launchers(self.fill)
+        self._pool = Pool(self._launchers.alive, self._launchers.works)
         self._busy: dict[str, Link] = {}
         self._adopted: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._spawning = asyncio.Lock()
         self._stop_writer = threading.Lock()
-        self._deaths = 0
-        self._rest_until = 0.0
         self._closed = False
 
     @property
     def launcher_pid(self) -> int | None:
         """The process id of the launcher, or None while there is none."""
-        return self._launcher.pid if self._launcher is not None else None
+        return self._launchers.pid
 
     async def open(self) -> None:
         """Start the launcher; raises Unavailable if that can't be done."""
-        await self._alive_launcher()
+        await self._launchers.alive()
 
     def fill(self) -> None:
         """Have a monitor ready for the first job; jobs of earlier servers are to be adopted before."""
@@ -77,11 +72,7 @@ class Supervisor:
         """End the launcher and the monitors that have no job; jobs go on."""
         self._closed = True
         await self._pool.close()
-        async with self._spawning:
-            if self._launcher is not None:
-                await self._launcher.close()
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._launchers.close()
 
     async def launch(
         self,
@@ -98,7 +89,8 @@ class Supervisor:
     ) -> RunRecord:
         """Start a job and return when its command was executed; `env` is its whole environment, paths are absolute.
 
-        Raises StartFailed naming the step; ResourceExhausted if the host is short of something;
+        Raises StartFailed naming the step, which is "start" if it was ended, by its time limit or by
+        end_launch(); ResourceExhausted if the host is short of something;
         Unavailable if no monitor can be had, Internal if it was killed: after each of them
         nothing was started, nor will be. If the monitor was killed when the command may have
         been executed already, the run record is returned: how the job ended, nobody knows then.
@@ -118,10 +110,19 @@ class Supervisor:
             stops_dir=self._stops_dir,
             timeout=timeout,
             grace=grace,
+            start_timeout=self._start_timeout,
             cgroup=cgroup,
         )
-        link, report = await self._send(request, sandbox, owner)
-        if report is None:
+        launch = self._launches[job_id] = Launch()
+        limit = asyncio.get_running_loop().call_later(self._start_timeout * _PATIENCE, launch.end, errno.ETIMEDOUT)
+        try:
+            link, report = await self._send(launch, request, sandbox, owner)
+        finally:
+            limit.cancel()
+            del self._launches[job_id]
+        if report is None and launch.ended_by is not None:
+            return await self._end_start(link, request, launch.ended_by)
+        if link is None or report is None:
             run = await asyncio.to_thread(record.read_run, self._runs_dir, job_id)
             if run is None:
                 message = f"the monitor of job {job_id} has ended before the command was executed"
@@ -129,9 +130,30 @@ class Supervisor:
             return run
         if report.run is None:
             self._pool.give_back(link)
-            raise _error(request, report)
+            raise failures.of_report(request, report)
         self._busy[job_id] = link
         return report.run
+
+    def end_launch(self, job_id: str) -> None:
+        """End a launch that is under way, with ECANCELED; one that is over is left alone."""
+        launch = self._launches.get(job_id)
+        if launch is not None:
+            launch.end(errno.ECANCELED)
+
+    async def _end_start(self, link: Link | None, request: LaunchRequest, number: int) -> RunRecord:
+        """End a start that is not waited for any more; return its run record if the command may have run."""
+        may_have_run = False
+        if link is not None:
+            if link.monitor is not None:
+                may_have_run = await asyncio.to_thread(hanging.kill_monitor, *link.monitor)
+            # A monitor that is not there yet starts nothing that comes through a closed link.
+            link.close()
+        if may_have_run:
+            run = await asyncio.to_thread(record.read_run, self._runs_dir, request.job_id)
+            if run is not None:
+                return run
+        await asyncio.to_thread(logfile.leave, request.log_path, request.log_gid)
+        raise failures.of_hanging_start(request, number)
 
     def release(self, job_id: str) -> None:
         """Let the monitor of a job that is over, and not to be stopped any more, have another one."""
@@ -161,7 +183,7 @@ class Supervisor:
                     record.write_stop(self._stops_dir, job_id, grace)
         except OSError as error:
             message = f"stop request of job {job_id}: {error.strerror}"
-            kind = ResourceExhausted if error.errno in _SHORT_OF else Internal
+            kind = ResourceExhausted if error.errno in failures.SHORT_OF else Internal
             raise kind(message, obj=job_id) from error
 
     def signal_stop(self, pidfd: int) -> None:
@@ -173,99 +195,26 @@ class Supervisor:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
 
     async def _send(
-        self, request: LaunchRequest, sandbox: Callable[[int], Sandbox] | None, owner: str
-    ) -> tuple[Link, Report | None]:
-        """Send a launch to a monitor that is there, and return what it reports: None if it was killed."""
+        self, launch: Launch, request: LaunchRequest, sandbox: Callable[[int], Sandbox] | None, owner: str
+    ) -> tuple[Link | None, Report | None]:
+        """Send a launch to a monitor that is there, and return what it reports.
+
+        No report if it was killed or the launch was ended, no monitor if that was so before there was one.
+        """
         for _ in range(_MOST_TRIES):
             if self._closed:
                 raise Unavailable("the supervisor is closed")
-            link = await self._pool.take(None if sandbox is None else owner)
+            link = await launch.take(self._pool.take(None if sandbox is None else owner))
+            if link is None:
+                return None, None
             if sandbox is not None:
                 request = request._replace(sandbox=sandbox(link.slot), slot=link.slot)
             try:
-                report = await link.launch(request)
+                report = await launch.send(link, request)
             except ValueError as error:
                 self._pool.give_back(link)
                 raise InvalidArgument(f"argv or env: {error}", obj="argv") from None
             # A launcher that ends before it has forked a monitor leaves a launch that nobody has seen.
-            if report is not None or link.began:
+            if report is not None or link.began or launch.ended_by is not None:
                 return link, report
-        raise _no_launcher("it keeps ending")
-
-    async def _alive_launcher(self) -> LauncherLink:
-        async with self._spawning:
-            if self._closed:
-                raise Unavailable("the supervisor is closed")
-            if self._launcher is not None and self._launcher.alive:
-                return self._launcher
-            loop = asyncio.get_running_loop()
-            if loop.time() < self._rest_until:
-                raise _no_launcher("it keeps ending")
-            for _ in range(_SPAWNS_IN_A_ROW):
-                await asyncio.sleep(self._pause())
-                launcher = LauncherLink(self._on_death)
-                try:
-                    await launcher.open()
-                except (OSError, TimeoutError) as error:
-                    self._deaths += 1
-                    reason = str(error)
-                else:
-                    if launcher.alive:
-                        self._launcher = launcher
-                        return launcher
-                    self._deaths += 1
-                    reason = "it has ended"
-            self._rest_until = loop.time() + _REST
-            raise _no_launcher(reason)
-
-    def _pause(self) -> float:
-        """Return how many seconds to wait before the next launcher: none after the first death in a row."""
-        return 0.0 if self._deaths < 2 else min(_FIRST_PAUSE * 2.0 ** min(self._deaths - 2, 16), _LONGEST_PAUSE)
-
-    def _monitor_began(self) -> None:
-        self._deaths = 0
-
-    def _on_death(self, launcher: LauncherLink) -> None:
-        if launcher is self._launcher and not self._closed:
-            self._deaths += 1
-            self._spawn_task(self._replace(launcher))
-
-    async def _replace(self, launcher: LauncherLink) -> None:
-        await launcher.reap()
-        with contextlib.suppress(Unavailable):
-            await self._alive_launcher()
-            self._pool.fill()
-
-    def _spawn_task(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _no_launcher(reason: str) -> Unavailable:
-    return Unavailable(f"the launcher can't be started: {reason}", obj="launcher", hint="try again in some seconds")
-
-
-def _error(request: LaunchRequest, report: Report) -> JschedError:
-    step = report.failed_step or "monitor"
-    number = report.errno or 0
-    job_id = request.job_id
-    # Each step's thing, and whose fault it is: the caller chose the command and its directory, the rest is the host's.
-    blame: dict[str, tuple[type[JschedError], str, str]] = {
-        "exec": (StartFailed, f"cannot execute {request.argv[0]!r}", request.argv[0]),
-        "workdir": (StartFailed, f"working directory {request.workdir}", request.workdir),
-        "start": (StartFailed, f"start of {request.argv[0]!r}", request.argv[0]),
-        "bind": (StartFailed, "a bind can't be made", "binds"),
-        "sources": (StartFailed, "what is to be bound, or the root file system", "binds"),
-        "log": (FailedPrecondition, f"log file {request.log_path}", request.log_path),
-        "cgroup": (FailedPrecondition, f"cgroup of job {job_id}", job_id),
-        "record": (Internal, f"run record of job {job_id}", job_id),
-        "fork": (Internal, f"cannot create a process for job {job_id}", job_id),
-    }
-    kind, thing, obj = blame.get(step, (Internal, f"step {step!r} of job {job_id}", job_id))
-    message = f"{thing}: {os.strerror(number)}"
-    if number in _SHORT_OF:
-        return ResourceExhausted(message, obj=obj)
-    if kind is StartFailed:
-        return StartFailed(message, step=step, errno=number, job_id=job_id, obj=obj)
-    return kind(message, obj=obj, hint="an administrator of the host has to look at it")
+        raise failures.no_launcher("it keeps ending")

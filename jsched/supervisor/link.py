@@ -14,9 +14,9 @@ class Link(asyncio.Protocol):
     """The way to a monitor, which may not be there yet.
 
     `on_begin` is called when it says that it is there, `on_end` when it is gone, or was let go.
-    `began` tells the first of these, `jobs` how many jobs it was sent, `used_at` when it was
-    sent the last one, by the loop's clock. `slot` is that of the id range which its jobs have, all of
-    them of `owner`.
+    `began` tells the first of these, `monitor` its pid and start time then, `jobs` how many jobs
+    it was sent, `used_at` when it was sent the last one, by the loop's clock. `slot` is that of the
+    id range which its jobs have, all of them of `owner`.
     """
 
     def __init__(self, slot: int, on_begin: Callable[[Link], None], on_end: Callable[[Link], None]) -> None:
@@ -29,6 +29,7 @@ class Link(asyncio.Protocol):
         self._answer: asyncio.Future[Report | None] | None = None
         self._received = b""
         self.began = False
+        self.monitor: tuple[int, int] | None = None
         self.jobs = 0
         self.used_at = self._loop.time()
 
@@ -42,7 +43,7 @@ class Link(asyncio.Protocol):
         return self._transport is not None
 
     async def launch(self, request: LaunchRequest) -> Report | None:
-        """Send a job, one at a time, and return the report; None if the monitor ended without one.
+        """Send a job, one at a time, and return the report; None if the monitor ended without one, or on interrupt().
 
         Raises ValueError for a request that can't be sent.
         """
@@ -54,6 +55,11 @@ class Link(asyncio.Protocol):
         self._answer = self._loop.create_future()
         self._transport.write(message)
         return await self._answer
+
+    def interrupt(self) -> None:
+        """Have a launch that waits for its report return at once."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
 
     def close(self) -> None:
         """Let the monitor go: it ends, after its job if it has one. What becomes of a launch, the files will tell."""
@@ -67,7 +73,8 @@ class Link(asyncio.Protocol):
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
             report = wire.decode_report(line)
-            if report == wire.HELLO:
+            if report.monitor is not None:
+                self.monitor = report.monitor
                 self.began = True
                 self._on_begin(self)
             elif self._answer is not None and not self._answer.done():

@@ -30,6 +30,15 @@ def create(path: str, gid: int | None) -> int:
     return log
 
 
+def leave(path: str, gid: int | None) -> None:
+    """Leave a log that is an ordinary file, for a job whose monitor was killed: an empty one if there was none."""
+    with contextlib.suppress(OSError):
+        try:
+            finish(create(path, gid))
+        except FileExistsError:
+            file_attributes.release(path)
+
+
 def finish(log: int | None) -> None:
     """Make an ended job's log an ordinary file again, which the host's administrator may rotate and remove."""
     if log is None:

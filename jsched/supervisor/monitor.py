@@ -3,7 +3,8 @@
 Who starts me: the launcher, by fork, before there is a job for me.
 What I own: the process tree of the job that I was sent (I am its subreaper), runs/<id>, exits/<id>,
 the end of the job in time. I take the next job only when nothing is left of the last.
-When I end: when the server is gone or has closed my link; if a job runs then, after its end.
+When I end: when the server is gone or has closed my link; if a job runs then, after its end. And after a
+job whose cgroup I could not get out of.
 What outlives me: nothing of a job, unless I am killed: then the server ends what is left of it.
 """
 
@@ -18,7 +19,7 @@ from jsched.linux import process, syscalls
 from jsched.supervisor import ending, wire
 from jsched.supervisor.spares import Spares
 from jsched.supervisor.watch import Monitor, Watch
-from jsched.supervisor.wire import LaunchRequest
+from jsched.supervisor.wire import LaunchRequest, Report
 
 # A server that is there has taken an exit record over within some milliseconds.
 _SYNC_AFTER_MS = 100
@@ -41,7 +42,7 @@ def serve(link: int, signals: int) -> None:
     pid = os.getpid()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     monitor = Monitor(pid, process.start_time(pid), link, signals, null)
-    wire.send_report(link, wire.HELLO)
+    wire.send_report(link, Report("", monitor=(monitor.pid, monitor.start)))
     spares = Spares()
     last: LaunchRequest | None = None
     while True:
@@ -57,8 +58,11 @@ def serve(link: int, signals: int) -> None:
         # Whoever asked for the end of the last job came too late; the next is not meant.
         syscalls.read_signalfd(signals)
         spare = spares.take(request)
-        Watch(monitor, request, spare, spares.forker).run()
+        watch = Watch(monitor, request, spare, spares.forker)
+        watch.run()
         last = request
+        if watch.is_caught:
+            break
     if last is not None:
         ending.sync(last.exits_dir, last.job_id)
 

@@ -6,16 +6,11 @@ import errno
 from collections.abc import Callable
 from typing import TypeVar
 
+from jsched.isolation.init_process import StepFailed
+
+__all__ = ["StepFailed", "step"]
+
 T = TypeVar("T")
-
-
-class StepFailed(Exception):
-    """A step of a launch has failed, with its errno(3)."""
-
-    def __init__(self, step: str, number: int) -> None:
-        super().__init__(step, number)
-        self.step = step
-        self.number = number
 
 
 def step(name: str, action: Callable[..., T], *arguments: object) -> T:

@@ -16,8 +16,6 @@ from jsched.supervisor.steps import StepFailed, step
 from jsched.supervisor.stopping import now
 from jsched.supervisor.wire import LaunchRequest
 
-_START_SECONDS = 30.0
-
 
 def execute(
     request: LaunchRequest, sandbox: Sandbox, log: int, cgroup: Cgroup | None, spare: Spare | None
@@ -35,8 +33,10 @@ def execute(
         raise
     command = Command(request.argv, request.env, request.workdir)
     try:
-        init = _use(spare, command, log, entrances) or start.start(sandbox, command, log, tasks=entrances, cgroup=into)
-        _wait_until_started(init)
+        init = _use(spare, command, log, entrances, request.start_timeout) or start.start(
+            sandbox, command, log, tasks=entrances, cgroup=into, seconds=request.start_timeout
+        )
+        _wait_until_started(init, request.start_timeout)
     except init_process.StepFailed as failure:
         raise StepFailed(failure.step, failure.number) from failure
     finally:
@@ -45,11 +45,11 @@ def execute(
     return init
 
 
-def _wait_until_started(init: InitProcess) -> None:
+def _wait_until_started(init: InitProcess, seconds: float) -> None:
     """Wait for the command; a file system that does not answer must not hold the monitor for ever."""
     poller = select.poll()
     poller.register(init, select.POLLIN)
-    deadline = now() + _START_SECONDS
+    deadline = now() + seconds
     while not init.started:
         if not poller.poll(max(0.0, deadline - now()) * 1000):
             init.kill()
@@ -57,11 +57,11 @@ def _wait_until_started(init: InitProcess) -> None:
         init.hear()
 
 
-def _use(spare: Spare | None, command: Command, log: int, entrances: list[int]) -> InitProcess | None:
+def _use(spare: Spare | None, command: Command, log: int, entrances: list[int], seconds: float) -> InitProcess | None:
     if spare is None:
         return None
     try:
-        return spare.start(command, log, tasks=entrances)
+        return spare.start(command, log, tasks=entrances, seconds=seconds)
     except OSError:
         spare.close()
         return None

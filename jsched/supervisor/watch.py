@@ -69,6 +69,14 @@ class Watch:
         self._note_at = math.inf
         self._stopping = Stopping(0, 0.0, None)
 
+    @property
+    def is_caught(self) -> bool:
+        """Whether this process is in the job's cgroup and can't get out.
+
+        Then whoever kills or freezes that has this process too, and a later job would be counted in it.
+        """
+        return self._cgroup is not None and self._cgroup.is_caught
+
     def run(self) -> None:
         """Start, watch, sweep, record."""
         try:
@@ -110,10 +118,14 @@ class Watch:
             self._init = walled.execute(self._request, self._request.sandbox, log, self._cgroup, spare)
             self._main = self._init.pid
             return
-        with contextlib.ExitStack() as stack:
-            if self._cgroup is not None:
-                step("cgroup", stack.enter_context, self._cgroup.entered())
+        if self._cgroup is None:
             self._main = command.execute(self._request, self._monitor.null, log)
+            return
+        step("cgroup", self._cgroup.enter)
+        try:
+            self._main = command.execute(self._request, self._monitor.null, log)
+        finally:
+            step("cgroup", self._cgroup.leave)
 
     def _command(self) -> tuple[int | None, int | None]:
         """Return the command's pid and start time; nothing of a walled one that init has reaped already."""
@@ -169,7 +181,7 @@ class Watch:
 
     def _kill(self) -> None:
         """Send SIGKILL to all that is there of the job."""
-        if self._cgroup is not None:
+        if self._cgroup is not None and not self.is_caught:
             self._cgroup.kill()
         kill_tree(spared=None if self._forker is None else self._forker.pid)
 
@@ -198,6 +210,8 @@ class Watch:
             return
         try:
             self._used = self._cgroup.usage()
+            if self.is_caught:
+                self._cgroup.leave()
             self._cgroup.remove()
         except OSError as error:
             # A server that starts removes what is left.

@@ -27,7 +27,8 @@ _PIECE = 1024 * 1024
 
 
 class LaunchRequest(NamedTuple):
-    """A job to start; `env` is its whole environment, `timeout` and `grace` are seconds.
+    """A job to start; `env` is its whole environment, `timeout`, `grace` and
+    `start_timeout`, how long init may take to execute the command, are seconds.
 
     Without a `cgroup` there are no limits, without a `sandbox` no walls. `slot` tells which id range
     the sandbox has.
@@ -44,6 +45,7 @@ class LaunchRequest(NamedTuple):
     stops_dir: str
     timeout: float | None
     grace: float
+    start_timeout: float
     cgroup: CgroupPlan | None = None
     sandbox: Sandbox | None = None
     slot: int | None = None
@@ -52,16 +54,14 @@ class LaunchRequest(NamedTuple):
 class Report(NamedTuple):
     """What became of a launch: a run record, or the step that failed and its errno(3).
 
-    With an empty job id it is the monitor's word that it is there.
+    With `monitor` and no job it is a monitor's word that it is there: its pid and its start time.
     """
 
     job_id: str
     run: RunRecord | None = None
     failed_step: str | None = None
     errno: int | None = None
-
-
-HELLO = Report("")
+    monitor: tuple[int, int] | None = None
 
 
 def encode_request(request: LaunchRequest) -> bytes:
@@ -104,6 +104,7 @@ def decode_report(line: bytes) -> Report:
     """Return the report in a line."""
     fields = json.loads(line)
     fields["run"] = fields["run"] and RunRecord(**fields["run"])
+    fields["monitor"] = fields["monitor"] and tuple(fields["monitor"])
     return Report(**fields)
 
 

@@ -27,7 +27,10 @@ if _version_not_supported:
 
 class JobServiceStub:
     """JobService runs jobs. Wherever a request takes a job_id, it takes the whole id, a unique
-    prefix of at least 8 hexadecimal digits, or the name of a job (the newest with that name).
+    prefix of at least 8 hexadecimal digits, or the name of a job: the live one that has it, or the
+    newest that has ended. A name that live jobs of several users have is INVALID_ARGUMENT with
+    their ids, for a caller who may see them. A job that the caller may not see does not exist: it
+    is NOT_FOUND as an id that never was, and neither a prefix nor a name stands for it.
     """
 
     def __init__(self, channel):
@@ -71,11 +74,19 @@ class JobServiceStub:
                 request_serializer=jsched_dot_v1_dot_jobs__pb2.DeleteJobRequest.SerializeToString,
                 response_deserializer=jsched_dot_v1_dot_jobs__pb2.DeleteJobResponse.FromString,
                 _registered_method=True)
+        self.GetStats = channel.unary_unary(
+                '/jsched.v1.JobService/GetStats',
+                request_serializer=jsched_dot_v1_dot_jobs__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=jsched_dot_v1_dot_jobs__pb2.GetStatsResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
     """JobService runs jobs. Wherever a request takes a job_id, it takes the whole id, a unique
-    prefix of at least 8 hexadecimal digits, or the name of a job (the newest with that name).
+    prefix of at least 8 hexadecimal digits, or the name of a job: the live one that has it, or the
+    newest that has ended. A name that live jobs of several users have is INVALID_ARGUMENT with
+    their ids, for a caller who may see them. A job that the caller may not see does not exist: it
+    is NOT_FOUND as an id that never was, and neither a prefix nor a name stands for it.
     """
 
     def StartJob(self, request, context):
@@ -129,6 +140,14 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStats(self, request, context):
+        """GetStats tells in numbers what the server is doing: of all jobs, or of the caller's own alone if
+        that is all that the caller may see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -167,6 +186,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=jsched_dot_v1_dot_jobs__pb2.DeleteJobRequest.FromString,
                     response_serializer=jsched_dot_v1_dot_jobs__pb2.DeleteJobResponse.SerializeToString,
             ),
+            'GetStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=jsched_dot_v1_dot_jobs__pb2.GetStatsRequest.FromString,
+                    response_serializer=jsched_dot_v1_dot_jobs__pb2.GetStatsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'jsched.v1.JobService', rpc_method_handlers)
@@ -177,7 +201,10 @@ def add_JobServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class JobService:
     """JobService runs jobs. Wherever a request takes a job_id, it takes the whole id, a unique
-    prefix of at least 8 hexadecimal digits, or the name of a job (the newest with that name).
+    prefix of at least 8 hexadecimal digits, or the name of a job: the live one that has it, or the
+    newest that has ended. A name that live jobs of several users have is INVALID_ARGUMENT with
+    their ids, for a caller who may see them. A job that the caller may not see does not exist: it
+    is NOT_FOUND as an id that never was, and neither a prefix nor a name stands for it.
     """
 
     @staticmethod
@@ -359,6 +386,33 @@ class JobService:
             '/jsched.v1.JobService/DeleteJob',
             jsched_dot_v1_dot_jobs__pb2.DeleteJobRequest.SerializeToString,
             jsched_dot_v1_dot_jobs__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/jsched.v1.JobService/GetStats',
+            jsched_dot_v1_dot_jobs__pb2.GetStatsRequest.SerializeToString,
+            jsched_dot_v1_dot_jobs__pb2.GetStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jsched_cli.flags import add_job, connect
+from jsched_cli.output import print_line
 
 if TYPE_CHECKING:
     import argparse
@@ -28,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     """Delete a job."""
     with connect(args) as client:
         job_id = client.delete(args.job)
-    print(f"JobID: {job_id} deleted")
+    print_line(f"JobID: {job_id} deleted")
     return 0

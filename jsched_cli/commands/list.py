@@ -10,7 +10,7 @@ from jsched.commandline import UsageError
 from jsched.job import JobFilter
 from jsched.state import LIVE_STATES, JobState
 from jsched_cli.flags import add_output, connect, pairs
-from jsched_cli.output import as_json, now, print_json, table
+from jsched_cli.output import as_json, now, print_json, print_line, table
 
 if TYPE_CHECKING:
     import argparse
@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json([as_json(job) for job in jobs])
     elif args.quiet:
-        sys.stdout.writelines(f"{job.id}\n" for job in jobs)
+        for job in jobs:
+            print_line(job.id)
     else:
         sys.stdout.write(table(jobs, now(), _width()))
     return 0

@@ -1,7 +1,8 @@
 """Start a job, show its output, and end as it ends.
 
 COMMAND and its arguments are given to the host as they are: no shell is involved.
-Flags end at COMMAND; what follows it is the command's own.
+Flags end at COMMAND; what follows it is the command's own. On a terminal, what it would act on
+in the output is shown as text, colours apart; --raw leaves it in.
 
 Ctrl-C (and SIGTERM, and a closed terminal) stops the job; a second time kills it at once; a
 third time leaves it. A closed stdout (| head) stops the job, too. If the server goes away,
@@ -17,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jsched_cli.errors import CLOSED_PIPE, job_exit_code
-from jsched_cli.flags import add_reconnect, connect
+from jsched_cli.flags import add_raw, add_reconnect, connect
 from jsched_cli.interrupts import Interrupts
 from jsched_cli.spec import add_spec, spec
 from jsched_cli.streaming import copy_output, say_ending
@@ -37,6 +38,7 @@ jsched-cli run --timeout 5m --env DEBUG -- ./check.sh --verbose
 
 def add_arguments(parser: Parser) -> None:
     """Add the flags of `run`."""
+    add_raw(parser)
     add_reconnect(parser)
     add_spec(parser)
 
@@ -47,19 +49,19 @@ def run(args: argparse.Namespace) -> int:
     with connect(args) as client, Interrupts(client) as interrupts:
         job = client.start(wanted, request_id=args.request_id)
         interrupts.started(job.id)
-        ended = _output(client, job.id, interrupts)
+        ended = _output(client, job.id, args.raw, interrupts)
     if ended is None:
         return CLOSED_PIPE
     say_ending(ended)
     return job_exit_code(ended)
 
 
-def _output(client: Client, job_id: str, interrupts: Interrupts) -> Job | None:
+def _output(client: Client, job_id: str, raw: bool, interrupts: Interrupts) -> Job | None:
     """Show the job's output and return the ended job, or None if stdout was closed."""
     from jsched.errors import JschedError
 
     try:
-        return copy_output(client, job_id)
+        return copy_output(client, job_id, raw=raw)
     except BrokenPipeError:
         interrupts.stop(None)
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jsched_cli.flags import add_output, connect
-from jsched_cli.output import as_json, print_json
+from jsched_cli.output import as_json, print_json, print_line
 from jsched_cli.spec import add_spec, spec
 
 if TYPE_CHECKING:
@@ -40,5 +40,5 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json(as_json(job))
     else:
-        print(job.id if args.quiet else f"JobID: {job.id} started")
+        print_line(job.id if args.quiet else f"JobID: {job.id} started")
     return 0

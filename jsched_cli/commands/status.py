@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jsched_cli.flags import add_job, add_output, connect
-from jsched_cli.output import as_json, details, now, print_json, summary
+from jsched_cli.output import as_json, details, now, print_json, print_line, summary
 
 if TYPE_CHECKING:
     import argparse
@@ -31,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json(as_json(job))
     else:
-        print(f"JobID: {job.id} {summary(job)}\n{details(job, now())}", end="")
+        print_line(f"JobID: {job.id} {summary(job)}")
+        print(details(job, now()), end="")
     return 0

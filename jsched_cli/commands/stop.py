@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jsched_cli.flags import add_job, add_output, connect, duration
-from jsched_cli.output import as_json, print_json, say, summary
+from jsched_cli.output import as_json, print_json, print_line, say, summary
 
 if TYPE_CHECKING:
     import argparse
@@ -42,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json({**as_json(job), "already_ended": result.already_ended})
     elif result.already_ended:
-        print(f"JobID: {job.id} already ended: {summary(job)}")
+        print_line(f"JobID: {job.id} already ended: {summary(job)}")
     else:
-        print(f"JobID: {job.id} {job.state.value}")
+        print_line(f"JobID: {job.id} {job.state.value}")
         if job.forced and args.grace != 0:
             say("the job did not end within the grace period: SIGKILL was needed")
     return 0

@@ -26,7 +26,7 @@ def small_config(root: Path, **fields: int) -> Config:
 
 @asynccontextmanager
 async def a_library(
-    config: Config, in_use: Callable[[str], Sequence[str]] = lambda _: ()
+    config: Config, in_use: Callable[[str, str | None], Sequence[str]] = lambda *_: ()
 ) -> AsyncIterator[RootfsLibrary]:
     """Open a library of its own; it must not break its database."""
     failures: list[JschedError] = []

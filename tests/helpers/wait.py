@@ -10,7 +10,7 @@ T = TypeVar("T")
 _SHORTEST, _LONGEST = 0.002, 0.05
 
 
-def wait_until(condition: Callable[[], T | None], timeout: float = 10.0, what: str = "a condition") -> T:
+def wait_until(condition: Callable[[], T | None], timeout: float = 30.0, what: str = "a condition") -> T:
     """Return the first true value of `condition`, asked again and again.
 
     Raises AssertionError, saying what was waited for, after `timeout` seconds.

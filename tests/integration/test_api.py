@@ -26,6 +26,7 @@ from tests.helpers.calls import DEADLINE, refused, whole
 from tests.helpers.certificates import make_odd_client
 from tests.helpers.feed import Feed
 from tests.helpers.server import Server
+from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -99,7 +100,9 @@ def test_start_answers_when_the_command_runs(stub: Any) -> None:
     """The answer to a start is a running job, whose process is the command already."""
     job = start(stub, "sleep", "1000")
     assert job.state == pb.JOB_STATE_RUNNING
-    assert Path(f"/proc/{job.pid}/cmdline").read_bytes() == b"sleep\x001000\x00"
+    # The start is answered in the middle of exec, and the arguments are among the last things to be there.
+    arguments = wait_until(Path(f"/proc/{job.pid}/cmdline").read_bytes, DEADLINE, "the command's arguments")
+    assert arguments == b"sleep\x001000\x00"
     assert job.WhichOneof("outcome") is None
     assert not job.HasField("ended_at")
     stop(stub, job.job_id)

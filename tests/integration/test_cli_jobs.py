@@ -185,7 +185,7 @@ def test_a_terminal_sees_no_control_characters(shared_server: Server) -> None:
     name = fresh_name()
     job_id = start(shared_server, "-n", name, "sh", "-c", "sleep 1000", "\x1b[31mred\x07", "x" * 300)
     master, terminal = os.openpty()
-    ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     for args in (("list", "--name", name), ("status", name)):
         with subprocess.Popen(
             [BIN / "jsched-cli", *args], stdin=terminal, stdout=terminal, env=shared_server.cli_environment()
@@ -195,7 +195,7 @@ def test_a_terminal_sees_no_control_characters(shared_server: Server) -> None:
         assert "\\x1b[31mred\\x07" in shown
         assert not {"\x1b", "\x07"} & set(shown)
         if args[0] == "list":
-            assert all(len(line) <= 100 for line in shown.splitlines())
+            assert all(len(line) <= 120 for line in shown.splitlines())
     os.close(master)
     os.close(terminal)
     ok(shared_server, "stop", "--grace", "0", job_id)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(90)
 
 DRAIN = 1.5
 # What a server needs to end besides: Python's own end, and a machine that is busy with other things.
-SLACK = 5.0
+SLACK = 8.0
 
 
 @pytest.fixture

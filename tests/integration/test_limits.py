@@ -75,11 +75,18 @@ def test_cpus(limited: Server) -> None:
         assert usage.cpu_system is not None
         return usage.cpu_user + usage.cpu_system
 
+    def share() -> float:
+        began, before = time.monotonic(), used()
+        wait_until(lambda: time.monotonic() - began > 4, DEADLINE, "some seconds")
+        return (used() - before) / (time.monotonic() - began)
+
     wait_until(lambda: used() > 0.1, DEADLINE, "the loop")
-    began, before = time.monotonic(), used()
-    wait_until(lambda: time.monotonic() - began > 4, DEADLINE, "some seconds")
-    share = (used() - before) / (time.monotonic() - began)
-    assert 0.17 < share < 0.23
+    # On a machine that is busy with other things it may get less for a while, but never more.
+    shares = [share()]
+    while shares[-1] < 0.17 and len(shares) < 8:
+        shares.append(share())
+    assert shares[-1] > 0.17, shares
+    assert max(shares) < 0.23, shares
     stopped = client.stop(job.id, 0).job
     assert stopped.usage is not None
     assert stopped.usage.throttled

@@ -126,7 +126,7 @@ def test_another_boot(config: Config, sleeper: tuple[int, int]) -> None:
     assert survey(config, known) == HOST_RESTARTED
 
 
-@pytest.mark.parametrize("pid", [0, 1, os.getpid(), 2**22 + 1, 2**31, 2**40, 2**63 - 1])
+@pytest.mark.parametrize("pid", [0, 1, pytest.param(os.getpid(), id="own"), 2**22 + 1, 2**31, 2**40, 2**63 - 1])
 def test_pids_that_no_monitor_has(config: Config, pid: int) -> None:
     """The first process, this one, and numbers that no process has watch no job, start time or not."""
     start = process.start_time(pid) if pid in (1, os.getpid()) else 1

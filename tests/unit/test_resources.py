@@ -18,6 +18,7 @@ from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
 from jsched.limits import NO_LIMITS, DiskLimit, Limits
 from jsched.profile import REPORT, Profile
 from jsched.resources import Resources
+from jsched.stats import Load
 from tests.helpers.cgroups import Monitor
 
 MIB = 1024 * 1024
@@ -54,6 +55,22 @@ def test_default_and_asked(resources: Resources) -> None:
     assert planned.applied == Limits(pids=20, memory=64 * MIB)
     assert planned.unenforced == ()
     assert planned.cgroup is not None
+
+
+def test_a_profile_of_ones_own(resources: Resources) -> None:
+    """Another profile is in the place of the configuration's, fitted to this machine as that is."""
+    profile = Limits(memory=64 * MIB, cpus=8000.0)
+    cpus = float(os.cpu_count() or 1)
+    assert resources.plan("job", NO_LIMITS, profile=profile).applied == Limits(memory=64 * MIB, cpus=cpus)
+    assert resources.plan("job", Limits(cpus=0.5), profile=profile).applied == Limits(memory=64 * MIB, cpus=0.5)
+    assert resources.plan("job", NO_LIMITS, profile=NO_LIMITS).applied == NO_LIMITS
+    assert resources.plan("job", NO_LIMITS).applied == Limits(pids=50)
+
+
+def test_a_profile_that_can_not_be_applied(tmp_path: Path) -> None:
+    """What the machine can't apply of a profile is told of the job, which is not refused for it."""
+    planned = without(tmp_path, Profile(Limits(pids=50))).plan("job", NO_LIMITS, profile=Limits(memory=64 * MIB))
+    assert [one.limit for one in planned.unenforced] == ["memory"]
 
 
 def test_refused(tmp_path: Path) -> None:
@@ -114,6 +131,22 @@ def test_usage_and_end(resources: Resources) -> None:
     assert resources.end(job_id)
 
 
+def test_load(resources: Resources) -> None:
+    """What jobs use is summed over those that tell; of no job nothing is made up."""
+    assert resources.load(()) == Load()
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    assert resources.load(ids) == Load()
+    plans = [resources.plan(job_id, NO_LIMITS).cgroup for job_id in ids[:2]]
+    monitors = [Monitor(plan, "cat") for plan in plans if plan is not None]
+    load = resources.load(ids)
+    assert (load.jobs, load.pids) == (2, 2)
+    assert load.cpu is not None
+    for job_id in ids:
+        resources.end(job_id)
+    for monitor in monitors:
+        monitor.wait()
+
+
 def test_sweep(resources: Resources) -> None:
     """What an earlier server left behind goes, and what is live stays."""
     assert isinstance(resources.hierarchy, Hierarchy)
@@ -145,9 +178,13 @@ def test_two_servers(tmp_path: Path) -> None:
         assert not any(first.hierarchy.fs.has(group.directory) for group in groups)
 
 
-def test_disabled(tmp_path: Path) -> None:
-    """A server that is to have no cgroups makes none, and says why there are no limits."""
-    resources = Resources(configured(tmp_path, Profile(Limits(pids=5), enabled=False)))
+def test_disabled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that is to have no cgroups makes none, says so in one line, and of each job why it has no limits."""
+    with caplog.at_level(logging.INFO):
+        resources = Resources(configured(tmp_path, Profile(Limits(pids=5, memory=64 << 20, cpus=1), enabled=False)))
+    assert [(line.levelname, line.message) for line in caplog.records] == [
+        ("INFO", "limits are disabled by the configuration: jobs get none")
+    ]
     planned = resources.plan("job", NO_LIMITS)
     assert planned.cgroup is None
     assert planned.unenforced[0].reason == "the server's configuration has limits disabled"

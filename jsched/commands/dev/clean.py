@@ -58,6 +58,8 @@ def _remove_cgroups(places: Places) -> None:
     """Remove the group of the jobs' cgroups; a server that ends removes it itself, unless jobs run on."""
     group = look(group_name(places.data))
     if isinstance(group, Hierarchy):
+        # Of a job whose monitor was killed.
+        group.sweep(())
         group.remove()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jsched_cli.flags import connect
+from jsched_cli.output import print_line
 
 if TYPE_CHECKING:
     import argparse
@@ -28,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     """Delete a root file system."""
     with connect(args) as client:
         rootfs = client.rootfs.delete(args.name)
-    print(f"Rootfs: {rootfs.name} deleted")
+    print_line(f"Rootfs: {rootfs.name} deleted")
     return 0

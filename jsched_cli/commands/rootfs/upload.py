@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jsched_cli.flags import add_output, add_reconnect, connect
-from jsched_cli.output import print_json
+from jsched_cli.output import print_json, print_line
 from jsched_cli.progress import Progress
 from jsched_cli.rootfs import as_json
 from jsched_cli.streaming import lost
@@ -49,5 +49,5 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json(as_json(rootfs))
     else:
-        print(f"Rootfs: {rootfs.name} uploaded, digest {rootfs.digest}")
+        print_line(f"Rootfs: {rootfs.name} uploaded, digest {rootfs.digest}")
     return 0

@@ -78,7 +78,7 @@ def test_everything_belongs_to_that_user(tmp_path: Path, namespaces: bool) -> No
 CONTAINER = """
 import os, sys
 from jsched.archive.jail import map_ids
-from jsched.linux.jail import CLONE_NEWUSER, unshare
+from jsched.linux.namespaces import CLONE_NEWUSER, unshare
 ready, go = os.pipe(), os.pipe()
 pid = os.fork()
 if pid == 0:

@@ -81,6 +81,8 @@ def test_the_prisoner_has_no_privileges(running: Running) -> None:
     assert found["Uid"].split() == found["Gid"].split() == [str(NOBODY)] * 4
     assert found["Groups"] == ""
     assert found["NoNewPrivs"] == "1"
+    # SECCOMP_MODE_FILTER, seccomp(2).
+    assert found["Seccomp"] == "2"
     for name in ("CapPrm", "CapEff"):
         assert int(found[name], 16) == CHOWN_AND_FOWNER
     for name in ("CapInh", "CapBnd", "CapAmb"):
@@ -135,7 +137,7 @@ def test_the_prisoner_has_limits(running: Running) -> None:
 def test_cancelling_ends_both_processes(running: Running) -> None:
     """A cancelled unpacking raises Unavailable, and its processes are gone when it does."""
     running.unpacking.cancel()
-    running.thread.join(10)
+    running.thread.join(30)
     assert [type(error) for error in running.errors] == [Unavailable]
     assert not os.path.exists(f"/proc/{running.prisoner}")
     assert not os.path.exists(f"/proc/{running.keeper}")
@@ -144,8 +146,8 @@ def test_cancelling_ends_both_processes(running: Running) -> None:
 def test_without_its_keeper_the_prisoner_ends(running: Running) -> None:
     """A keeper that is killed takes its prisoner with it, and the unpacking fails."""
     os.kill(running.keeper, signal.SIGKILL)
-    wait_until(lambda: not os.path.exists(f"/proc/{running.prisoner}"), 10, "the prisoner's end")
-    running.thread.join(10)
+    wait_until(lambda: not os.path.exists(f"/proc/{running.prisoner}"), 30, "the prisoner's end")
+    running.thread.join(30)
     assert [type(error) for error in running.errors] == [Internal]
 
 
@@ -155,14 +157,14 @@ def test_without_its_server_the_keeper_ends(running: Running) -> None:
     assert started is not None
     assert started.stdin is not None
     started.stdin.close()
-    wait_until(lambda: not os.path.exists(f"/proc/{running.prisoner}"), 10, "the prisoner's end")
-    running.thread.join(10)
+    wait_until(lambda: not os.path.exists(f"/proc/{running.prisoner}"), 30, "the prisoner's end")
+    running.thread.join(30)
     assert not running.thread.is_alive()
 
 
 def test_a_prisoner_that_is_killed_is_a_failure(running: Running) -> None:
     """What kills it from outside is no reason to refuse the archive, and not taken for success."""
     os.kill(running.prisoner, signal.SIGKILL)
-    running.thread.join(10)
+    running.thread.join(30)
     assert [type(error) for error in running.errors] == [Internal]
     assert not isinstance(running.errors[0], ResourceExhausted)

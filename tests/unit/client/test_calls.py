@@ -86,6 +86,22 @@ def test_without_error_info_the_code_decides(
         assert "admin.crt" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("details", "limit"),
+    [
+        ("SERVER: Received message larger than max (9 vs. 8)", "max_message_size"),
+        ("Decompressed message larger than max", "max_message_size"),
+        ("received metadata size exceeds hard limit (9 vs. 8)", "max_metadata_size"),
+    ],
+)
+def test_a_limit_that_grpc_does_not_name(scripted: Scripted, details: str, limit: str) -> None:
+    """What gRPC itself refuses for its size is reported with the name that the server's administrator knows."""
+    scripted.script = [refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, details)]
+    with Client(scripted.config()) as client, pytest.raises(errors.ResourceExhausted, match=limit) as caught:
+        client.get(JOB_ID)
+    assert (caught.value.obj, details in caught.value.message) == (limit, True)
+
+
 def test_another_service_is_told_apart(scripted: Scripted) -> None:
     """A server that does not know the call is said to be no jsched of this version."""
     scripted.script = [refuse(grpc.StatusCode.UNIMPLEMENTED)]

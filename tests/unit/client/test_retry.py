@@ -6,7 +6,7 @@ import pytest
 
 from jsched.client.diagnosis import NotConnected
 from jsched.client.retry import Patience, is_whole_id
-from jsched.errors import NotFound, Unauthenticated, Unavailable
+from jsched.errors import NotFound, ResourceExhausted, Unauthenticated, Unavailable
 
 
 class Clock:
@@ -42,6 +42,14 @@ def test_it_gives_up_when_the_time_is_over(clock: Clock) -> None:
     clock.now += 0.2
     with pytest.raises(Unavailable, match="gave up after 60 s: gone"):
         patience.after(NotConnected("gone"))
+
+
+def test_silence_is_no_end(clock: Clock) -> None:
+    """A stream that the server has ended for its silence is opened again; another limit of its is an error."""
+    patience = Patience(60, known=True, clock=clock)
+    assert patience.after(ResourceExhausted("nothing was sent", obj="stream_idle_timeout")) == pytest.approx(0.1)
+    with pytest.raises(ResourceExhausted, match="too many"):
+        patience.after(ResourceExhausted("too many", obj="max_streams_per_user"))
 
 
 def test_success_gives_new_patience(clock: Clock) -> None:

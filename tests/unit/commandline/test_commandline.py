@@ -28,7 +28,7 @@ def run(args):
     import os, errno
     from jsched.errors import NotFound
     match args.who:
-        case "missing": raise NotFound("no such job: \\x1b[31mred", hint="look again")
+        case "missing": raise NotFound("no such job: \\x1b[31mred\\nError: x", hint="look\\tagain")
         case "bug": raise RuntimeError("what\\never")
         case "pipe": raise BrokenPipeError
         case "interrupt": raise KeyboardInterrupt
@@ -185,7 +185,7 @@ def test_an_error_shows_message_and_hint(program: Program, capsys: pytest.Captur
     """An error is its message and its hint on stderr, control characters escaped, and the program's exit code."""
     assert program.run(["greet", "missing"]) == 5
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "Error: no such job: \\x1b[31mred\nlook again\n")
+    assert (out, err) == ("", "Error: no such job: \\x1b[31mred\\nError: x\nlook\\tagain\n")
 
 
 def test_a_defect_is_one_line(program: Program, capsys: pytest.CaptureFixture[str]) -> None:

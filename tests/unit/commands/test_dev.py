@@ -14,6 +14,8 @@ import pytest
 
 from jsched.commands.dev import jobs
 from jsched.commands.dev.places import Places
+from jsched.isolation.discovery import look
+from jsched.isolation.hierarchy import Hierarchy, group_name
 from jsched.linux import process
 from tests.helpers.server import BIN
 from tests.helpers.wait import wait_until
@@ -26,7 +28,13 @@ def place(tmp_path: Path, certs: Path) -> Iterator[Path]:
     shutil.copytree(certs, root / "certs")
     yield root
     assert dev(root, "down").returncode == 0
-    jobs.end(Places(root), jobs.running(Places(root)))
+    places = Places(root)
+    jobs.end(places, jobs.running(places))
+    group = look(group_name(places.data))
+    if isinstance(group, Hierarchy):
+        # The next server would remove it, and there is none.
+        group.sweep(())
+        group.remove()
 
 
 def dev(root: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -57,13 +57,18 @@ def test_rate(
         [f"if={disk}", "of=/dev/null", "iflag=direct"] if reading else ["if=/dev/zero", f"of={disk}", "oflag=direct"]
     )
     command = f"exec dd {' '.join(transfer)} bs={size} count={count} conv=notrunc 2>{tmp_path}/told"
-    cgroup, monitor = start(Limits(disk=(DiskLimit(disk, **{rate: limit}),)), "sh", "-c", command)
-    assert monitor.wait() == 0
-    told = (tmp_path / "told").read_text()
-    seconds = re.search(r"copied, ([0-9.]+) s", told)
-    assert seconds is not None, told
     moved = count * (size if rate.endswith("bps") else 1)
-    assert moved / float(seconds[1]) == pytest.approx(limit, rel=0.1)
+    # On a machine that is busy with other things it may be slower for once, but never faster.
+    for _ in range(5):
+        cgroup, monitor = start(Limits(disk=(DiskLimit(disk, **{rate: limit}),)), "sh", "-c", command)
+        assert monitor.wait() == 0
+        told = (tmp_path / "told").read_text()
+        seconds = re.search(r"copied, ([0-9.]+) s", told)
+        assert seconds is not None, told
+        measured = moved / float(seconds[1])
+        if measured >= 0.9 * limit:
+            break
+    assert measured == pytest.approx(limit, rel=0.1)
     usage = cgroup.usage()
     done = (usage.read_bytes, usage.read_operations) if reading else (usage.written_bytes, usage.written_operations)
     assert done[0] is not None

@@ -19,6 +19,7 @@ from tests.unit.jsched_cli.jobs import make_job
 
 VERBS = {
     *("start", "stop", "status", "stream", "log", "list", "wait", "run", "delete"),
+    "stats",
     *("rootfs upload", "rootfs list", "rootfs delete"),
 }
 

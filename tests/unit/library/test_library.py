@@ -129,7 +129,7 @@ def test_a_tree_in_use_is_not_deleted(config: Config) -> None:
         users.clear()
         await library.delete("good")
 
-    run(config, body, in_use=lambda _: users)
+    run(config, body, in_use=lambda *_: users)
 
 
 def test_a_tree_that_a_job_is_about_to_use_is_not_deleted(config: Config) -> None:
@@ -348,12 +348,13 @@ def test_the_loop_goes_on_while_an_archive_is_unpacked(config: Config) -> None:
 
     async def body(library: RootfsLibrary) -> None:
         work = asyncio.create_task(upload(library, large))
-        longest = 0.0
+        longest, began = 0.0, time.monotonic()
         while not work.done():
             before = time.monotonic()
             await asyncio.sleep(0)
             longest = max(longest, time.monotonic() - before)
         await work
-        assert longest < 0.5
+        # Whatever this machine's speed, most of the work is done elsewhere.
+        assert longest < (time.monotonic() - began) / 2
 
     run(config, body)

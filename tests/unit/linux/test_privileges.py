@@ -63,6 +63,14 @@ def test_capabilities_do_not_come_back() -> None:
     assert run(code) == "[Errno 1] capset: Operation not permitted"
 
 
+@needs_root
+def test_kept_capabilities() -> None:
+    """They stay permitted when root becomes somebody else, and do not otherwise."""
+    become = "os.setresuid(54321, 54321, 54321)\nprint(status('CapPrm') > 0, status('CapEff'))"
+    assert run("p.keep_capabilities()\n" + become) == "True 0"
+    assert run(become) == "False 0"
+
+
 def test_no_new_privileges() -> None:
     """The flag is set, and inherited."""
     assert run("p.set_no_new_privileges()\nprint(status('NoNewPrivs'), after_exec('NoNewPrivs'))") == "1 1"

@@ -32,6 +32,28 @@ def test_start_time(sleeper: subprocess.Popen[bytes]) -> None:
     assert 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - seconds < 60
 
 
+def test_has_executed(sleeper: subprocess.Popen[bytes]) -> None:
+    """A program was executed by who has called exec, and not by who was only forked, ended or not."""
+    assert process.has_executed(sleeper.pid, process.start_time(sleeper.pid))
+    code = (
+        "import os, subprocess, sys\n"
+        "pids = [os.fork()]\n"
+        "if not pids[0]: os.read(0, 1); os._exit(0)\n"
+        "pids.append(os.fork())\n"
+        "if not pids[1]: os._exit(0)\n"
+        "pids.append(subprocess.Popen(['true']).pid)\n"
+        "for pid in pids[1:]: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n"
+        "print(*pids, flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert [process.has_executed(pid, process.start_time(pid)) for pid in pids] == [False, False, True]
+        with pytest.raises(ProcessLookupError):
+            process.has_executed(pids[0], process.start_time(pids[0]) + 1)
+        parent.kill()
+
+
 def test_start_time_of_a_strange_name() -> None:
     """A process name with spaces and parentheses does not shift the fields."""
     code = "open('/proc/self/comm', 'w').write(') R 1 (x y)'); print(flush=True); input()"

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +113,12 @@ def test_rt_sigaction_default() -> None:
         "print(before, ignored())\n"
     )
     assert _in_a_process(code) == "True False\n"
+
+
+def test_syncfs(tmp_path: Path) -> None:
+    """A file system is synced by the descriptor of anything on it; what is none is an error that names the call."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    syscalls.syncfs(fd)
+    os.close(fd)
+    with pytest.raises(OSError, match="syncfs"):
+        syscalls.syncfs(-1)

@@ -10,10 +10,10 @@ from jsched.v1 import jobs_pb2, rootfs_pb2
 
 ALLOWED = {
     "admin": {
-        *("start", "stop", "status", "list", "stream", "wait", "delete", "reflection"),
+        *("start", "stop", "status", "list", "stream", "wait", "delete", "stats", "reflection"),
         *("rootfs upload", "rootfs list", "rootfs delete"),
     },
-    "user": {"start", "status", "list", "stream", "wait", "reflection", "rootfs list"},
+    "user": {"start", "status", "list", "stream", "wait", "stats", "reflection", "rootfs list"},
     "operator": set(),
     "root": set(),
 }

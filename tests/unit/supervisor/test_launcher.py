@@ -92,7 +92,7 @@ def test_inherits_nothing(bench: Bench) -> None:
         run = await bench.launch("sleep", "1000")
         # 0, 1, 2, the server's socket, signalfd; and 0, 1, 2, link, signalfd, /dev/null, log.
         wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) == 5, 20, "the launcher's descriptors")
-        assert len(os.listdir(f"/proc/{run.monitor_pid}/fd")) == 7
+        wait_until(lambda: len(os.listdir(f"/proc/{run.monitor_pid}/fd")) == 7, 20, "the monitor's descriptors")
         assert _name(pid) == "jsched-launcher"
         assert _name(run.monitor_pid) == "jsched-monitor"
         os.close(kept)
@@ -249,7 +249,7 @@ def test_launcher_that_cannot_be_started(bench: Bench, monkeypatch: pytest.Monke
         for _ in range(100):
             with pytest.raises(Unavailable):
                 await bench.launch("true")
-        assert loop.time() - before < 1
+        assert loop.time() - before < 10
         await supervisor.close()
 
     asyncio.run(test())

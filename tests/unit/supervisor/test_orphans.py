@@ -57,6 +57,8 @@ def test_strangers_are_left_alone() -> None:
         run = RunRecord("mine", process.boot_id(), 2**22 + 1, start + 1, 0, strangers[0].pid, start + 1000)
         assert kill_orphans("mine", run) == 0
         assert all(stranger.poll() is None for stranger in [*strangers, early])
+        # Popen returns in the middle of exec, and the environment is among the last things to be there.
+        wait_until(lambda: process.processes_with_environment(b"JSCHED_JOB_ID=mine"), 20, "its environment")
         assert kill_orphans("mine", run._replace(monitor_start=start)) == 1
         assert early.wait(20) == -signal.SIGKILL
         assert all(stranger.poll() is None for stranger in strangers)

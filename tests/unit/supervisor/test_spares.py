@@ -253,7 +253,7 @@ def test_the_forker_ends_with_its_monitor(bench: Bench) -> None:
 def request(**fields: Any) -> LaunchRequest:
     """Return a request whose walls are those of most jobs, with other values for some fields."""
     given: dict[str, Any] = {"cgroup": None, "sandbox": walls(0), **fields}
-    return LaunchRequest("id", ("true",), {}, "/", "/l", None, "/r", "/e", "/s", None, 1.0, **given)
+    return LaunchRequest("id", ("true",), {}, "/", "/l", None, "/r", "/e", "/s", None, 1.0, 30.0, **given)
 
 
 V2 = CgroupPlan(2, "/sys/fs/cgroup", ())

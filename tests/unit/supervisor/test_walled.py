@@ -18,6 +18,7 @@ from jsched.isolation import ids
 from jsched.isolation.sandbox import Sandbox
 from jsched.linux import process
 from jsched.supervisor import record, wire
+from tests.helpers.wait import wait_until
 from tests.helpers.walled import REPOSITORY, make_sandbox, needs_root
 from tests.unit.supervisor.conftest import ENV, Bench
 
@@ -62,7 +63,8 @@ def test_the_command_and_its_slot_are_recorded(bench: Bench) -> None:
         assert run.pid_start == process.start_time(run.pid)
         assert run.slot is not None
         owner = ids.in_range(run.slot).uid_map[0].outside + ids.USER
-        assert os.stat(f"/proc/{run.pid}").st_uid == owner
+        # Until exec is through, what is shown of the process is init's and belongs to root.
+        wait_until(lambda: os.stat(f"/proc/{run.pid}").st_uid == owner, 20, "the command's own user")
         assert os.path.basename(os.readlink(f"/proc/{run.pid}/exe")) == SLEEP
         await bench.noted(run)
         await bench.stop(run, 0)
@@ -137,6 +139,7 @@ def test_a_command_that_has_ended_before_its_pid_is_known(tmp_path: Path) -> Non
         stops_dir=str(tmp_path / "stops"),
         timeout=None,
         grace=1.0,
+        start_timeout=30.0,
         sandbox=walls(0),
         slot=0,
     )
@@ -147,7 +150,8 @@ def test_a_command_that_has_ended_before_its_pid_is_known(tmp_path: Path) -> Non
         with subprocess.Popen(command, cwd=REPOSITORY, pass_fds=[theirs.fileno()]) as monitor:
             theirs.close()
             ours.sendall(wire.encode_request(launch))
-            assert wire.decode_report(answers.readline()) == wire.HELLO
+            hello = wire.Report("", monitor=(monitor.pid, process.start_time(monitor.pid)))
+            assert wire.decode_report(answers.readline()) == hello
             run = wire.decode_report(answers.readline()).run
             ours.shutdown(socket.SHUT_RDWR)
             assert monitor.wait(60) == 0

@@ -14,7 +14,18 @@ from jsched.supervisor.record import RunRecord
 from jsched.supervisor.wire import LaunchRequest, Report
 
 REQUEST = LaunchRequest(
-    "job", ("echo", "ü\n", ""), {"A": "€"}, "/", "/l", None, "/r", "/e", "/s", timeout=1.5, grace=10.0
+    "job",
+    ("echo", "ü\n", ""),
+    {"A": "€"},
+    "/",
+    "/l",
+    None,
+    "/r",
+    "/e",
+    "/s",
+    timeout=1.5,
+    grace=10.0,
+    start_timeout=30.0,
 )
 
 
@@ -56,7 +67,11 @@ def test_request_that_is_too_long() -> None:
 
 @pytest.mark.parametrize(
     "report",
-    [wire.HELLO, Report("job", run=RunRecord("job", "b", 1, 2, 3, 4)), Report("job", failed_step="exec", errno=2)],
+    [
+        Report("", monitor=(5, 6)),
+        Report("job", run=RunRecord("job", "b", 1, 2, 3, 4)),
+        Report("job", failed_step="exec", errno=2),
+    ],
 )
 def test_reports(report: Report) -> None:
     """A report comes back as it was sent, from one line."""
