@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from bench.load import Parent
-from jsched.server import tls
+from jsched import certificate_files
 from jsched.v1 import jobs_pb2 as pb
 
 _CHUNK = 256 * 1024
@@ -36,10 +36,18 @@ async def _serve(fd: int, certs: Path, parent: Parent) -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("jsched.v1.JobService", {"StreamOutput": handler}),)
     )
-    port = server.add_secure_port("127.0.0.1:0", tls.credentials(certs))
+    port = server.add_secure_port("127.0.0.1:0", _credentials(certs))
     await server.start()
     parent.say(f"127.0.0.1:{port}")
     await parent.hear_async()
+
+
+def _credentials(certs: Path) -> grpc.ServerCredentials:
+    key, certificate, client_ca = (
+        (certs / name).read_bytes()
+        for name in (certificate_files.SERVER_KEY, certificate_files.SERVER_CERTIFICATE, certificate_files.CLIENT_CA)
+    )
+    return grpc.ssl_server_credentials([(key, certificate)], root_certificates=client_ca, require_client_auth=True)
 
 
 class _Source:

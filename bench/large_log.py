@@ -20,10 +20,10 @@ from bench.channel import SERVICE, channel
 from bench.figure import Figure, Target
 from bench.harness import Bench
 from bench.load import Parent
+from jsched import certificate_files
 from jsched.client.connection import tls_context
 from jsched.client.settings import load as load_settings
 from jsched.job import JobSpec
-from jsched.server import tls
 from jsched.v1 import jobs_pb2 as pb
 
 _WRITE = 64 * 1024
@@ -101,8 +101,8 @@ def _serve(task: dict[str, Any], parent: Parent) -> None:
     certs = Path(task["certs"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(certs / tls.CERTIFICATE, certs / tls.KEY)
-    context.load_verify_locations(certs / tls.CLIENT_CA)
+    context.load_cert_chain(certs / certificate_files.SERVER_CERTIFICATE, certs / certificate_files.SERVER_KEY)
+    context.load_verify_locations(certs / certificate_files.CLIENT_CA)
     context.verify_mode = ssl.CERT_REQUIRED
     with socket.create_server(("127.0.0.1", 0)) as listener:
         parent.say(f"127.0.0.1:{listener.getsockname()[1]}")

@@ -31,9 +31,9 @@ class Config:
     """Everything that the engine and the server need to know.
 
     Paths are absolute. `log_group` is a group's name or number that log files get (None:
-    the server's own group). Times are seconds, sizes bytes. `limits` says what jobs get that ask for
-    nothing, `isolation` how they are walled in and what they may ask for,
-    `wire` what clients may cost. An uploaded root file system may
+    the server's own group). `policy` is the name of a preset, or the path of a file. Times are
+    seconds, sizes bytes. `limits` says what jobs get that ask for nothing, `isolation` how they are
+    walled in and what they may ask for, `wire` what clients may cost. An uploaded root file system may
     have an archive of `max_rootfs_archive` bytes, files of `max_rootfs_size` bytes together
     and `max_rootfs_entries` members, and `rootfs_timeout` for being unpacked. `start_timeout` is
     how long it may take until a job's command is executed.
@@ -44,6 +44,7 @@ class Config:
     certs_dir: Path | None = None
     listen: str = "127.0.0.1:50051"
     log_group: str | None = None
+    policy: str = "jsched"
     chunk_size: int = 512 * 1024
     drain_timeout: float = 10.0
     limits: Profile = field(default_factory=Profile)
@@ -60,6 +61,8 @@ class Config:
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, Path(path).expanduser().absolute())
+        if is_policy_file(self.policy):
+            object.__setattr__(self, "policy", str(Path(self.policy).expanduser().absolute()))
         split_address(self.listen)
         for name in _POSITIVE:
             _check_positive(name, getattr(self, name))
@@ -130,6 +133,11 @@ def split_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def is_policy_file(name: str) -> bool:
+    """Return whether a policy's name is the path of a file, and not a preset's: it has a slash, or ends in .toml."""
+    return "/" in name or name.endswith(".toml")
+
+
 def _defaults(environ: Mapping[str, str]) -> dict[str, Any]:
     if os.geteuid() == 0:
         return {
@@ -149,6 +157,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "certs_dir": Path,
     "listen": str,
     "log_group": str,
+    "policy": str,
     "chunk_size": int,
     "drain_timeout": float,
     "limits": parse_profile,
@@ -185,6 +194,8 @@ def _from_file(path: Path) -> dict[str, Any]:
     for name in ("data_dir", "log_dir", "certs_dir"):
         if name in values:
             values[name] = path.absolute().parent / values[name].expanduser()
+    if is_policy_file(values.get("policy", "")):
+        values["policy"] = str(path.absolute().parent / Path(values["policy"]).expanduser())
     return values
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jsched.isolation.cgroup import CgroupUsage
+from jsched.isolation.cgroup_plan import CgroupUsage
 from jsched.job import Exited, FailedStep, Outcome, Reason, Signaled, Usage
 from jsched.state import Event
 from jsched.store.rows import from_nanoseconds, outcome_columns, to_microseconds, usage_columns

@@ -185,6 +185,11 @@ class Engine:
         """Return how many jobs there are by state, what those that run use together, and how many followers."""
         return await self._census.stats(visible_to)
 
+    def owner_of(self, job_id: str) -> str | None:
+        """Return whose a live job is, by its whole id, None for any other; needs no look at the database."""
+        live = self._lifecycle.live(job_id)
+        return None if live is None else live.owner
+
     def ending(self, job_id: str) -> asyncio.Future[Job] | None:
         """Return the future that has the job once it has ended, None if that is so already.
 

@@ -24,6 +24,9 @@ class AllowedBind:
     directory: Path
     writable: bool
 
+    def __str__(self) -> str:
+        return f"{self.directory}{'' if self.writable else _READ_ONLY}"
+
 
 @dataclass(frozen=True, slots=True)
 class IsolationConfig:
@@ -105,7 +108,7 @@ def parse_isolation(table: Mapping[str, Any]) -> IsolationConfig:
             _choice("networks", Network, one) for one in _texts("networks", table["networks"])
         )
     if "binds" in table:
-        fields["binds"] = tuple(_allowed_bind(one) for one in _texts("binds", table["binds"]))
+        fields["binds"] = tuple(parse_bind(one) for one in _texts("binds", table["binds"]))
     for name in ("users", "groups"):
         if name in table:
             fields[name] = frozenset(_texts(name, table[name]))
@@ -118,7 +121,8 @@ def parse_isolation(table: Mapping[str, Any]) -> IsolationConfig:
     return IsolationConfig(**fields)
 
 
-def _allowed_bind(text: str) -> AllowedBind:
+def parse_bind(text: str) -> AllowedBind:
+    """Return the directory that `DIR` or `DIR:ro` allows; raises InvalidArgument."""
     directory = text.removesuffix(_READ_ONLY)
     if not directory.startswith("/") or "\0" in directory or ".." in directory.split("/"):
         raise InvalidArgument(f"binds has {text!r}, not an absolute path, with or without {_READ_ONLY}", obj="binds")

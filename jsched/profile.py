@@ -19,7 +19,8 @@ _DEFAULTS = Limits(
     disk=(DiskLimit(ALL_DISKS, read_bps=1_000_000_000, write_bps=100_000_000),),
 )
 _NUMBERS = ("cpus", "cpu_weight", "pids", "disk_weight")
-_KNOWN = (*_NUMBERS, "memory", "swap", "disk", "unenforceable", "enabled", "parent")
+LIMITS = (*_NUMBERS, "memory", "swap", "disk")
+_KNOWN = (*LIMITS, "unenforceable", "enabled", "parent")
 _RATES = ", ".join(DISK_RATES)
 
 
@@ -58,6 +59,19 @@ def parse_profile(table: Mapping[str, Any]) -> Profile:
             raise InvalidArgument(
                 f"unknown key {name!r} in limits", obj="limits", hint=f"known are {', '.join(_KNOWN)}"
             )
+    return Profile(
+        default=replace(_DEFAULTS, **limit_changes(table)),
+        unenforceable=_text("unenforceable", table.get("unenforceable", REFUSE)),
+        enabled=_boolean("enabled", table.get("enabled", True)),
+        parent=None if "parent" not in table else _text("parent", table["parent"]),
+    )
+
+
+def limit_changes(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits that a table names, each as `Limits` has it; one that is 0 is None.
+
+    Keys that are no limits are left out. Raises InvalidArgument naming the key.
+    """
     changes: dict[str, Any] = {name: _number(name, table[name]) or None for name in _NUMBERS if name in table}
     if "memory" in table:
         changes["memory"] = _size("memory", table["memory"]) or None
@@ -66,12 +80,7 @@ def parse_profile(table: Mapping[str, Any]) -> Profile:
         changes["swap"] = _size("swap", table["swap"])
     if "disk" in table:
         changes["disk"] = tuple(_disk_limit(entry) for entry in _list("disk", table["disk"]))
-    return Profile(
-        default=replace(_DEFAULTS, **changes),
-        unenforceable=_text("unenforceable", table.get("unenforceable", REFUSE)),
-        enabled=_boolean("enabled", table.get("enabled", True)),
-        parent=None if "parent" not in table else _text("parent", table["parent"]),
-    )
+    return changes
 
 
 def fit(limits: Limits, cpus: int, memory: int) -> tuple[Limits, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from jsched.config import Config
 from jsched.errors import FailedPrecondition, InvalidArgument
-from jsched.isolation.cgroup import CgroupLoad, CgroupUsage
+from jsched.isolation.cgroup_plan import CgroupLoad, CgroupUsage
 from jsched.isolation.discovery import discover
 from jsched.isolation.draft import Planned
 from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from jsched import errors
-from jsched.client.diagnosis import diagnose
+from jsched.client.diagnosis import diagnose, identity_refused
 from jsched.client.settings import ClientConfig
 from jsched.errors import Internal, JschedError, StartFailed, Unauthenticated, Unavailable
 
@@ -104,6 +104,8 @@ def _rebuild(reason: str, metadata: Mapping[str, str], message: str, config: Cli
             hint=hint,
         )
     cls = _BY_REASON.get(reason, Internal)
+    if cls is Unauthenticated:
+        return identity_refused(config, message)
     return cls(message, obj=obj, hint=hint or _identity_hint(cls, config))
 
 

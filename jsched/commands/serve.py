@@ -27,11 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", metavar="DIR", type=Path, help="where the state is kept (JSCHED_DATA_DIR)")
     parser.add_argument("--log-dir", metavar="DIR", type=Path, help="where the jobs' logs are written (JSCHED_LOG_DIR)")
     parser.add_argument("--log-group", metavar="GROUP", help="group that may read the logs (JSCHED_LOG_GROUP)")
+    parser.add_argument("--policy", metavar="FILE|PRESET", help="who may do what (JSCHED_POLICY; jsched)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; return 0 after a drain."""
-    names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group")
+    names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group", "policy")
     config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
     if config.certs_dir is None:
         raise InvalidArgument("no certificates", obj="certs_dir", hint="give their directory with --certs")

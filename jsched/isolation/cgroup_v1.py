@@ -7,7 +7,8 @@ import os
 import signal
 import time
 
-from jsched.isolation.cgroup import Cgroup, CgroupLoad, CgroupUsage, number, signal_all, table
+from jsched.isolation.cgroup import Cgroup, number, signal_all, table
+from jsched.isolation.cgroup_plan import CgroupLoad, CgroupUsage
 
 _NANOSECONDS = 1e9
 _FREEZE_PATIENCE = 0.05

@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 
-from jsched.isolation.cgroup import Cgroup, CgroupLoad, CgroupUsage, number, signal_all, table
+from jsched.isolation.cgroup import Cgroup, number, signal_all, table
+from jsched.isolation.cgroup_plan import CgroupLoad, CgroupUsage
 
 _MICROSECONDS = 1e6
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from jsched.errors import InvalidArgument
-from jsched.isolation.cgroup import CgroupPlan, Write
+from jsched.isolation.cgroup_plan import CgroupPlan, Write
 from jsched.limits import ALL_DISKS, DiskLimit, Limits, Unenforced
 from jsched.linux.disks import Disk, find_disk, real_disks
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from jsched.isolation.cgroup import Cgroup, CgroupPlan, Home, from_plan
+from jsched.isolation.cgroup import Cgroup, from_plan
+from jsched.isolation.cgroup_plan import CgroupPlan, Home
 from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.draft import Disks, Draft, Planned
 from jsched.limits import DISK_RATES, NO_LIMITS, Limits, Unenforced

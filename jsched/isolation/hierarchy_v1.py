@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 
-from jsched.isolation.cgroup import Home
+from jsched.isolation.cgroup_plan import Home
 from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.conversion import quota_and_period, weight_to_bfq, weight_to_blkio, weight_to_shares
 from jsched.isolation.draft import Draft

@@ -6,7 +6,7 @@ import contextlib
 import os
 import posixpath
 
-from jsched.isolation.cgroup import Home
+from jsched.isolation.cgroup_plan import Home
 from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.conversion import quota_and_period, weight_to_bfq
 from jsched.isolation.draft import Draft

@@ -43,7 +43,8 @@ class RootfsLibrary:
     `in_use` tells the ids of the jobs that run in the tree of a digest, all of them or those of a
     user. Jobs run in the tree at `path(digest)`, which nobody may change; who starts one takes it
     with `hold`. With `visible_to`, only that user's root file systems and jobs exist, and a name
-    of somebody else's is taken. Raises the errors of `jsched.errors`.
+    of somebody else's is taken; with `jobs_of`, only that user's jobs. Raises the errors of
+    `jsched.errors`.
     """
 
     def __init__(self, config: Config, table: RootfsTable, in_use: Callable[[str, str | None], Sequence[str]]) -> None:
@@ -81,9 +82,9 @@ class RootfsLibrary:
         await self._tasks.close(_LAST_MOMENT)
         await asyncio.to_thread(self._threads.shutdown)
 
-    def list(self, *, visible_to: str | None = None) -> tuple[Rootfs, ...]:
+    def list(self, *, visible_to: str | None = None, jobs_of: str | None = None) -> tuple[Rootfs, ...]:
         """Return all root file systems by name, with the jobs that run in them."""
-        return tuple(self._shown(rootfs, visible_to) for rootfs in self._catalogue.all(visible_to))
+        return tuple(self._shown(rootfs, jobs_of or visible_to) for rootfs in self._catalogue.all(visible_to))
 
     def path(self, digest: str) -> Path:
         """Return the directory of a tree."""
@@ -107,7 +108,14 @@ class RootfsLibrary:
         return await self._arrivals.received(partial_key(digest, visible_to)), False
 
     async def upload(
-        self, archive: Archive, offset: int, chunks: AsyncIterator[bytes], *, by: str, visible_to: str | None = None
+        self,
+        archive: Archive,
+        offset: int,
+        chunks: AsyncIterator[bytes],
+        *,
+        by: str,
+        visible_to: str | None = None,
+        jobs_of: str | None = None,
     ) -> Rootfs:
         """Take an archive, or the rest of it from `offset` on, and return the root file system that it is.
 
@@ -120,21 +128,22 @@ class RootfsLibrary:
         if self._catalogue.with_digest(archive.digest, visible_to) is None:
             await self._arrivals.receive(archive, partial_key(archive.digest, visible_to), offset, chunks)
         # Whoever asked may go away and come back: it is finished all the same.
-        return await asyncio.shield(self._tasks.spawn(self._finish(archive, by, visible_to)))
+        rootfs = await asyncio.shield(self._tasks.spawn(self._finish(archive, by, visible_to)))
+        return self._shown(rootfs, jobs_of or visible_to)
 
-    async def delete(self, name: str, *, visible_to: str | None = None) -> Rootfs:
+    async def delete(self, name: str, *, visible_to: str | None = None, jobs_of: str | None = None) -> Rootfs:
         """Remove a root file system, and its tree if that has no other name.
 
         Raises FailedPrecondition with the jobs' ids while one runs in a tree that would go.
         """
         # Cut off in the middle, what is kept and what is known would not agree.
-        return await asyncio.shield(self._tasks.spawn(self._delete(name, visible_to)))
+        return await asyncio.shield(self._tasks.spawn(self._delete(name, visible_to, jobs_of or visible_to)))
 
-    async def _delete(self, name: str, visible_to: str | None) -> Rootfs:
+    async def _delete(self, name: str, visible_to: str | None, jobs_of: str | None) -> Rootfs:
         digest = self._catalogue.get(name, visible_to).digest
         async with self._lock(digest):
             rootfs = self._catalogue.get(name, visible_to)
-            self._check_unused(rootfs, visible_to)
+            self._check_unused(rootfs, jobs_of)
             # Before anything is waited for: from here on no job starts in it.
             self._catalogue.remove(name)
             try:
@@ -168,7 +177,7 @@ class RootfsLibrary:
                     await self._in_thread(remove_tree, await self._in_thread(self._trees.retire, archive.digest))
                 raise
             await self._in_thread(self._partials.forget, partial)
-            return self._shown(self._catalogue.get(archive.name), visible_to)
+            return self._catalogue.get(archive.name)
 
     async def _prove(self, archive: Archive, partial: str) -> None:
         """Raise what `Partials.open_whole` does unless all of the archive has arrived."""
@@ -220,12 +229,12 @@ class RootfsLibrary:
             )
         self._catalogue.check_free(archive, visible_to)
 
-    def _check_unused(self, rootfs: Rootfs, visible_to: str | None) -> None:
+    def _check_unused(self, rootfs: Rootfs, jobs_of: str | None) -> None:
         if self._catalogue.has_other_names(rootfs):
             # The tree stays, and who runs in it, under whichever name, does not notice.
             return
         if self._in_use(rootfs.digest, None):
-            users = self._in_use(rootfs.digest, visible_to)
+            users = self._in_use(rootfs.digest, jobs_of)
             raise FailedPrecondition(
                 f"root file system {rootfs.name!r} is used by {_listed(users) if users else 'jobs'}",
                 obj=rootfs.name,
@@ -236,8 +245,8 @@ class RootfsLibrary:
                 f"a job is being started in root file system {rootfs.name!r}", obj=rootfs.name, hint="try again"
             )
 
-    def _shown(self, rootfs: Rootfs, visible_to: str | None) -> Rootfs:
-        return replace(rootfs, used_by=tuple(self._in_use(rootfs.digest, visible_to)))
+    def _shown(self, rootfs: Rootfs, jobs_of: str | None) -> Rootfs:
+        return replace(rootfs, used_by=tuple(self._in_use(rootfs.digest, jobs_of)))
 
     def _lock(self, digest: str) -> asyncio.Lock:
         return self._locks.setdefault(digest, asyncio.Lock())

@@ -27,12 +27,20 @@ from grpc_reflection.v1alpha import reflection
 
 from jsched.config import Config, split_address
 from jsched.engine import Engine
+from jsched.environment import DEFAULT_PATH, home_directory
 from jsched.errors import FailedPrecondition
+from jsched.policy.starts import Defaults
 from jsched.server import rootfs_service, service, tls, wire
 from jsched.server.audit import Audit
+from jsched.server.callers import Callers
+from jsched.server.hangup import Hangup
 from jsched.server.interceptors import Gate
+from jsched.server.open_calls import keep_looking
+from jsched.server.policy_source import PolicySource
 from jsched.server.rootfs_service import RootfsService
 from jsched.server.service import JobService
+from jsched.server.trust import read_trust
+from jsched.server.trust_watch import TrustWatch
 
 _LOG = logging.getLogger(__name__)
 _LAST_SECONDS = 1.0
@@ -46,20 +54,24 @@ async def serve(config: Config, certs_dir: Path) -> None:
     """
     _raise_open_file_limit()
     stop = _stop_on_signals()
+    policies = await PolicySource.open(config.policy)
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(Engine(config))
         audit = await stack.enter_async_context(Audit(config.audit_log))
+        hangup = await stack.enter_async_context(Hangup())
+        hangup.actions.append(policies.reload)
         accepting = asyncio.Event()
-        server = _server(config, audit, accepting)
-        server.add_generic_rpc_handlers(
-            (JobService(engine, config.wire).handler(), RootfsService(engine.rootfs).handler())
-        )
+        trust, callers = await _trust(stack, config, certs_dir, policies)
+        hangup.actions.append(trust.look_now)
+        server = _server(config, Gate(audit, callers, accepting.is_set, config.wire))
+        jobs = JobService(engine, await asyncio.to_thread(_defaults, config), config.wire)
+        server.add_generic_rpc_handlers((jobs.handler(), RootfsService(engine.rootfs).handler()))
         answers = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(answers, server)
         reflection.enable_server_reflection(
             (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
         )
-        port = _bind(server, config.listen, certs_dir)
+        port = _bind(server, config.listen, trust.credentials())
         await server.start()
         stack.push_async_callback(_stop, server, 0.0)
         host, _ = split_address(config.listen)
@@ -78,14 +90,31 @@ async def serve(config: Config, certs_dir: Path) -> None:
         _leave_at_once()
 
 
-def _server(config: Config, audit: Audit, accepting: asyncio.Event) -> grpc.aio.Server:
-    gate = Gate(audit, accepting.is_set, config.wire)
+def _defaults(config: Config) -> Defaults:
+    return Defaults(config.limits.default, config.isolation, DEFAULT_PATH, home_directory())
+
+
+async def _trust(
+    stack: AsyncExitStack, config: Config, certs_dir: Path, policies: PolicySource
+) -> tuple[TrustWatch, Callers]:
+    """Begin to watch what is trusted, and to end the calls of those who are not any more."""
+    watch = TrustWatch(certs_dir, await asyncio.to_thread(read_trust, certs_dir))
+    stack.push_async_callback(asyncio.to_thread, watch.close)
+    callers = Callers(watch, policies, max_streams=config.wire.max_streams_per_user)
+    watch.listeners.append(callers.look)
+    policies.changed.append(callers.look_at_policy)
+    looking = asyncio.ensure_future(keep_looking(callers.look))
+    stack.callback(looking.cancel)
+    return watch, callers
+
+
+def _server(config: Config, gate: Gate) -> grpc.aio.Server:
     return grpc.aio.server(interceptors=[gate], options=wire.options(config.wire))
 
 
-def _bind(server: grpc.aio.Server, listen: str, certs_dir: Path) -> int:
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:
     try:
-        port = server.add_secure_port(listen, tls.credentials(certs_dir))
+        port = server.add_secure_port(listen, credentials)
     except RuntimeError:
         port = 0
     if port == 0:
@@ -143,6 +172,7 @@ def _stop_on_signals() -> asyncio.Future[None]:
     stop: asyncio.Future[None] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _resolve, stop)
+    # Until there is something to read again.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     return stop
 

@@ -1,8 +1,8 @@
 """What stands between the wire and every handler, written once for all kinds of RPC.
 
-From the outside in: audit, errors, the checks (`Gate.checks`: metadata, identity, policy, accepting),
+From the outside in: audit, errors, the checks (`Gate.checks`: identity, policy, accepting),
 then the request is decoded, then the handler runs. Whatever fails in one of them, the call is
-refused and its line in the audit says why. An open stream costs one coroutine and two small
+refused and its line in the audit says why. An open stream costs two coroutines and two small
 objects more than without.
 """
 
@@ -14,7 +14,6 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -24,14 +23,18 @@ from jsched.errors import (
     DataLoss,
     Internal,
     JschedError,
-    PermissionDenied,
     ResourceExhausted,
     Unavailable,
     Unimplemented,
 )
-from jsched.server import handlers, policy, status, wire
+from jsched.policy.grant import Refused
+from jsched.policy.verbs import Verb
+from jsched.server import handlers, status, wire
 from jsched.server.audit import Audit, Entry
-from jsched.server.identity import Identity, InvalidIdentity, identify
+from jsched.server.call import CallContext, begin_call
+from jsched.server.callers import Callers
+from jsched.server.identity import InvalidIdentity
+from jsched.server.methods import JOB_SERVICE, METHODS, ROOTFS_SERVICE
 from jsched.wire_config import WireConfig
 
 if TYPE_CHECKING:
@@ -41,58 +44,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jsched.server")
 _DEFAULT_LIMITS = WireConfig()
-_current: ContextVar[CallContext] = ContextVar("call")
 # Without a line in the audit nothing is done but this: who fills the disk must not be safe from
 # being stopped by it. The line is in the server's log then.
-_NEVERTHELESS = frozenset(method for method, verb in policy.METHODS.items() if verb is policy.Verb.STOP)
-
-
-class CallContext:
-    """One RPC while it runs: who calls, and the line that the audit will get.
-
-    `entry.job` may be set by the handler as soon as it knows the job (`job_id` is the same), and
-    so may `entry.rootfs`.
-    """
-
-    __slots__ = ("_identity", "entry")
-
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
-        self._identity: Identity | None = None
-
-    @property
-    def identity(self) -> Identity:
-        """The caller; raises Internal in a call that needs none."""
-        if self._identity is None:
-            raise Internal("the call has no identity", obj=self.entry.method)
-        return self._identity
-
-    @identity.setter
-    def identity(self, identity: Identity) -> None:
-        self._identity = identity
-        self.entry.user, self.entry.role, self.entry.serial = identity.user, identity.role, identity.serial
-
-    @property
-    def user(self) -> str:
-        """The caller's user name."""
-        return self.identity.user
-
-    @property
-    def job_id(self) -> str:
-        """The job that the call is about, as the audit will have it."""
-        return self.entry.job
-
-    @job_id.setter
-    def job_id(self, job_id: str) -> None:
-        self.entry.job = job_id
-
-
-def current_call() -> CallContext:
-    """Return the RPC that this code runs for; raises Internal outside of one."""
-    try:
-        return _current.get()
-    except LookupError:
-        raise Internal("there is no current call") from None
+_NEVERTHELESS = frozenset(method for method, verb in METHODS.items() if verb is Verb.STOP)
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -101,17 +55,20 @@ class Gate(grpc.aio.ServerInterceptor):
     `accepting` says whether new calls of jsched's services are served; health always answers.
     """
 
-    def __init__(self, audit: Audit, accepting: Callable[[], bool], limits: WireConfig = _DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, audit: Audit, callers: Callers, accepting: Callable[[], bool], limits: WireConfig = _DEFAULT_LIMITS
+    ) -> None:
         self._audit = audit
+        self._callers = callers
         self._accepting = accepting
         self._limits = limits
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
             self._check_audit,
-            self._check_metadata,
-            check_identity,
-            check_policy,
+            callers.check_identity,
+            callers.check_policy,
             self._check_accepting,
+            callers.check_streams,
         )
 
     async def intercept_service(
@@ -121,16 +78,27 @@ class Gate(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Return the method's handler behind everything that stands before it."""
         method = handler_call_details.method
+        if (excess := wire.metadata_excess(handler_call_details.invocation_metadata, self._limits)) is not None:
+            return self._refusing(method, functools.partial(_refuse, excess))
         handler = await continuation(handler_call_details)
         if handler is None:
-            # A stream of streams fits any client, whatever kind of method it believes in.
-            checks = (self._check_audit, self._check_metadata, check_identity, check_exists)
-            serve = functools.partial(self._serve, method, checks, handlers.not_implemented, None)
-            return grpc.stream_stream_rpc_method_handler(serve)
+            return self._refusing(method, check_exists)
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:
             known = self._wrapped[method] = (handler, self._wrap(method, handler))
         return known[1]
+
+    def _refusing(self, method: str, check: Check) -> Handler:
+        """Return a handler for a call that the check refuses, without waiting for a request."""
+        serve = functools.partial(
+            self._serve,
+            method,
+            (self._check_audit, self._callers.check_identity, check),
+            handlers.not_implemented,
+            None,
+        )
+        # A stream of streams fits any client, whatever kind of method it believes in.
+        return grpc.stream_stream_rpc_method_handler(serve)
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         encode = handler.response_serializer
@@ -163,18 +131,15 @@ class Gate(grpc.aio.ServerInterceptor):
         """Run one RPC from its arrival to its answer."""
         entry = Entry(method, unquote(context.peer()), time.time())
         started = time.perf_counter()
-        call = CallContext(entry)
-        _current.set(call)
+        call = begin_call(entry)
         refusal: JschedError | None = None
         response = None
         try:
-            for check in checks:
-                check(call, context)
-            if decode is not None:
-                request = decode(request)
-            response = await act(request, context)
+            response = await self._act(call, checks, act, decode, request, context)
             entry.status = _name(context.code())
         except JschedError as error:
+            if isinstance(error, Refused):
+                entry.decision, entry.rule = "deny", error.rule
             if isinstance(error, Internal | DataLoss) and entry.decision == "allow":
                 _log.error("%s failed", method, exc_info=error)
             refusal = error.with_traceback(None)
@@ -205,6 +170,25 @@ class Gate(grpc.aio.ServerInterceptor):
             await status.abort(context, refusal)
         return response
 
+    async def _act(
+        self,
+        call: CallContext,
+        checks: tuple[Check, ...],
+        act: handlers.Act,
+        decode: handlers.Decode | None,
+        request: Any,
+        context: Context,
+    ) -> Any:
+        """Run the checks and the handler of a call that may be ended meanwhile; raises what it was ended with."""
+        try:
+            for check in checks:
+                check(call, context)
+            if decode is not None:
+                request = decode(request)
+            return await act(request, context)
+        finally:
+            self._callers.calls.leave(call)
+
     async def _write_late(self, entry: Entry, started: float) -> None:
         """Write the line of a call that can't be answered any more, so that a failure can only be logged."""
         entry.duration_ms = (time.perf_counter() - started) * 1000
@@ -217,40 +201,14 @@ class Gate(grpc.aio.ServerInterceptor):
             call.entry.rule = "the audit trail can't be written"
             raise self._audit.error()
 
-    def _check_metadata(self, _: CallContext, context: Context) -> None:
-        wire.check_metadata(self._limits, context)
-
     def _check_accepting(self, call: CallContext, _: Context) -> None:
         """Refuse new calls of jsched's own services while the server comes up or goes down."""
-        if call.entry.method.startswith((policy.JOB_SERVICE, policy.ROOTFS_SERVICE)) and not self._accepting():
+        if call.entry.method.startswith((JOB_SERVICE, ROOTFS_SERVICE)) and not self._accepting():
             raise Unavailable("the server is starting up or shutting down", hint="try again in a moment")
 
 
-def check_identity(call: CallContext, context: Context) -> None:
-    """Find out who calls; raises InvalidIdentity."""
-    if call.entry.method not in policy.OPEN_METHODS:
-        call.identity = identify(context.auth_context())
-
-
-def check_policy(call: CallContext, _: Context) -> None:
-    """Decide whether the caller may; raises PermissionDenied, also for a method that no table knows."""
-    entry = call.entry
-    if entry.method in policy.OPEN_METHODS:
-        entry.decision, entry.rule = "allow", "health is open to every client certificate"
-        return
-    verb = policy.METHODS.get(entry.method)
-    if verb is None:
-        entry.rule = "the method is in no table"
-        raise PermissionDenied("this method may not be called", obj=entry.method)
-    decision = policy.authorize(call.identity, verb)
-    entry.rule = decision.rule
-    if not decision.allowed:
-        raise PermissionDenied(
-            f"role {call.identity.role} may not {verb.value}",
-            obj=verb.value,
-            hint="ask your administrator for a certificate with a role that may",
-        )
-    entry.decision = "allow"
+def _refuse(error: JschedError, _: CallContext, __: Context) -> None:
+    raise error
 
 
 def check_exists(call: CallContext, _: Context) -> None:

@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 from jsched.errors import InvalidArgument
 from jsched.library import RootfsLibrary
 from jsched.rootfs import Archive, Rootfs
+from jsched.server.call import current_call
 from jsched.server.convert import timestamp
-from jsched.server.interceptors import current_call
 from jsched.v1 import rootfs_pb2 as pb
 
 if TYPE_CHECKING:
@@ -54,22 +54,40 @@ class RootfsService:
         header = first.header
         call.entry.rootfs = header.name
         archive = Archive(header.name, header.digest, header.size)
-        rootfs = await self._library.upload(archive, header.offset, _pieces(requests), by=call.user)
+        rootfs = await self._library.upload(
+            archive,
+            header.offset,
+            _pieces(requests),
+            by=call.user,
+            visible_to=call.access.visible_to,
+            jobs_of=call.access.jobs_of,
+        )
         return pb.UploadRootfsResponse(rootfs=_from_rootfs(rootfs))
 
     async def get_rootfs_upload(self, request: pb.GetRootfsUploadRequest, _: Context) -> pb.GetRootfsUploadResponse:
         """Tell where an upload goes on."""
-        offset, complete = await self._library.received(request.digest)
+        offset, complete = await self._library.received(request.digest, visible_to=current_call().access.visible_to)
         return pb.GetRootfsUploadResponse(offset=offset, complete=complete)
 
     async def list_rootfs(self, _request: pb.ListRootfsRequest, _: Context) -> pb.ListRootfsResponse:
         """List root file systems."""
-        return pb.ListRootfsResponse(rootfs=[_from_rootfs(rootfs) for rootfs in self._library.list()])
+        access = current_call().access
+        found = self._library.list(visible_to=access.visible_to, jobs_of=access.jobs_of)
+        return pb.ListRootfsResponse(rootfs=[_from_rootfs(rootfs) for rootfs in found])
 
     async def delete_rootfs(self, request: pb.DeleteRootfsRequest, _: Context) -> pb.DeleteRootfsResponse:
         """Delete a root file system."""
-        current_call().entry.rootfs = request.name
-        return pb.DeleteRootfsResponse(rootfs=_from_rootfs(await self._library.delete(request.name)))
+        call = current_call()
+        call.entry.rootfs = request.name
+        access = call.access
+        if access.tells_apart:
+            found = next((one for one in self._library.list() if one.name == request.name), None)
+            if found is not None:
+                access.check(found.uploaded_by, found.name)
+        # Between the two it may become another's, which a verb for one's own does not reach.
+        visible_to = access.limited_to or access.visible_to
+        rootfs = await self._library.delete(request.name, visible_to=visible_to, jobs_of=access.jobs_of)
+        return pb.DeleteRootfsResponse(rootfs=_from_rootfs(rootfs))
 
 
 async def _pieces(requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:

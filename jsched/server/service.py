@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import methodcaller
 from typing import TYPE_CHECKING
 
@@ -12,11 +14,13 @@ from google.protobuf.message import Message
 
 from jsched.engine import Engine
 from jsched.errors import InvalidArgument, StartFailed
-from jsched.job import Chunk
+from jsched.job import Chunk, JobSpec
 from jsched.output.follower import Follower
+from jsched.policy import starts
+from jsched.policy.starts import Admission, Defaults
 from jsched.server import convert
+from jsched.server.call import current_call
 from jsched.server.idle import IdleLimit
-from jsched.server.interceptors import current_call
 from jsched.server.stats import ServerStats
 from jsched.v1 import jobs_pb2 as pb
 from jsched.wire_config import WireConfig
@@ -31,10 +35,11 @@ SERVICE = pb.DESCRIPTOR.services_by_name["JobService"].full_name
 class JobService:
     """The handlers of jsched.v1.JobService; errors leave them as the types of `jsched.errors`."""
 
-    def __init__(self, engine: Engine, limits: WireConfig) -> None:
+    def __init__(self, engine: Engine, defaults: Defaults, limits: WireConfig) -> None:
         self._engine = engine
-        self._stats = ServerStats(engine)
+        self._defaults = defaults
         self._limits = limits
+        self._stats = ServerStats(engine)
         self._encodings: dict[str, _SharedEncoding] = {}
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -61,9 +66,12 @@ class JobService:
     async def start_job(self, request: pb.StartJobRequest, _: Context) -> pb.StartJobResponse:
         """Start a job."""
         call = current_call()
-        spec = convert.to_spec(request)
+        admission = await self._admit(convert.to_spec(request))
+        call.entry.rule = admission.rule
         try:
-            job = await self._engine.start(spec, owner=call.user, request_id=request.request_id or None)
+            job = await self._engine.start(
+                admission.spec, owner=call.user, request_id=request.request_id or None, terms=admission.terms
+            )
         except StartFailed as error:
             call.job_id = error.job_id
             raise
@@ -72,37 +80,55 @@ class JobService:
 
     async def stop_job(self, request: pb.StopJobRequest, _: Context) -> pb.StopJobResponse:
         """Stop a job."""
-        ref = _ref(request.job_id)
-        return convert.from_stop(await self._engine.stop(ref, grace=convert.to_grace(request), by=current_call().user))
+        grace = convert.to_grace(request)
+        ref, visible_to = await self._reach(request.job_id)
+        stopped = await self._engine.stop(ref, grace=grace, by=current_call().user, visible_to=visible_to)
+        return convert.from_stop(stopped)
 
     async def get_job(self, request: pb.GetJobRequest, _: Context) -> pb.GetJobResponse:
         """Tell what is known of a job."""
-        return pb.GetJobResponse(job=convert.from_job(await self._engine.get(_ref(request.job_id))))
+        ref, visible_to = await self._reach(request.job_id)
+        return pb.GetJobResponse(job=convert.from_job(await self._engine.get(ref, visible_to=visible_to)))
 
     async def list_jobs(self, request: pb.ListJobsRequest, _: Context) -> pb.ListJobsResponse:
         """List jobs."""
         wanted = convert.to_filter(request)
+        own = current_call().access.limited_to
+        if own is not None:
+            if wanted.owner not in (None, own):
+                # As for somebody who has no jobs.
+                return pb.ListJobsResponse()
+            wanted = replace(wanted, owner=own)
         return convert.from_page(
             await self._engine.list(wanted, page_size=request.page_size, page_token=request.page_token)
         )
 
     async def wait_job(self, request: pb.WaitJobRequest, _: Context) -> pb.WaitJobResponse:
         """Wait for a job's end."""
-        return pb.WaitJobResponse(job=convert.from_job(await self._engine.wait(_ref(request.job_id))))
+        ref, visible_to = await self._reach(request.job_id)
+        call = current_call()
+        call.owner = self._engine.owner_of(ref)
+        if call.owner is None:
+            job = await self._engine.get(ref, visible_to=visible_to)
+            ref, call.owner = job.id, job.owner
+        return pb.WaitJobResponse(job=convert.from_job(await self._engine.wait(ref, visible_to=visible_to)))
 
     async def delete_job(self, request: pb.DeleteJobRequest, _: Context) -> pb.DeleteJobResponse:
         """Delete a job."""
-        return pb.DeleteJobResponse(job_id=(await self._engine.remove(_ref(request.job_id))).id)
+        ref, visible_to = await self._reach(request.job_id)
+        return pb.DeleteJobResponse(job_id=(await self._engine.remove(ref, visible_to=visible_to)).id)
 
     async def get_stats(self, _request: pb.GetStatsRequest, _: Context) -> pb.GetStatsResponse:
         """Tell in numbers what there is."""
-        return await self._stats.get(visible_to=None)
+        return await self._stats.get(visible_to=current_call().access.limited_to)
 
     async def stream_output(self, request: pb.StreamOutputRequest, context: Context) -> None:
         """Send a job's output, and say how it ended."""
-        ref = _ref(request.job_id)
-        job = await self._engine.get(ref)
-        job_id = current_call().job_id = job.id
+        ref, visible_to = await self._reach(request.job_id)
+        job = await self._engine.get(ref, visible_to=visible_to)
+        call = current_call()
+        job_id = call.job_id = job.id
+        call.owner = job.owner
         # Held from the start: the job may be deleted before all of its output is sent.
         ending = self._engine.ending(job_id)
         if ending is None and not job.state.ended:
@@ -127,6 +153,22 @@ class JobService:
             encoding.users -= 1
             if not encoding.users:
                 del self._encodings[job_id]
+
+    async def _admit(self, spec: JobSpec) -> Admission:
+        """Return a start as the policy allows it to the caller; raises Refused."""
+        access = current_call().access
+        admit = functools.partial(starts.admit, access.grant, access.user, spec, self._defaults)
+        return await asyncio.to_thread(admit) if starts.looks_at_files(access.grant) else admit()
+
+    async def _reach(self, job_id: str) -> tuple[str, str | None]:
+        """Return by which name, and as whom, to ask for a job; raises Refused if the verb does not reach it."""
+        ref = _ref(job_id)
+        access = current_call().access
+        if not access.tells_apart:
+            return ref, access.visible_to
+        job = await self._engine.get(ref)
+        access.check(job.owner, job.id)
+        return job.id, None
 
 
 @dataclass(slots=True)

@@ -6,18 +6,17 @@ they have met, its limits are twice ours, and what lies between is refused here 
 
 from __future__ import annotations
 
+import logging
 import resource
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from jsched.errors import ResourceExhausted
 from jsched.wire_config import WireConfig
 
-if TYPE_CHECKING:
-    import grpc
+_log = logging.getLogger("jsched.server")
 
-    Context = grpc.aio.ServicerContext[Any, Any]
-
+Metadata = Iterable[tuple[str, str | bytes]] | None
 # What HTTP/2 counts for a header besides its name and its value (RFC 9113, section 6.5.2).
 _HEADER_OVERHEAD = 32
 _PING_INTERVAL_MS = 10_000
@@ -61,14 +60,25 @@ def max_connections(wire: WireConfig) -> int:
     """Return how many connections there may be at once: as configured, but not more than descriptors allow."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(int(descriptors * _FOR_CONNECTIONS), 1)
+    if wire.max_connections > most:
+        _log.warning(
+            "max_connections is %d, but %d descriptors have room for %d connections and the rest of the server",
+            wire.max_connections,
+            descriptors,
+            most,
+        )
     return min(wire.max_connections or most, most)
 
 
-def check_metadata(wire: WireConfig, context: Context) -> None:
-    """Raise ResourceExhausted if a call's metadata is larger than it may be."""
-    size = sum(len(key) + len(value) + _HEADER_OVERHEAD for key, value in context.invocation_metadata() or ())
-    if size > wire.max_metadata_size:
-        raise _exceeded("the call's metadata", size, "max_metadata_size", wire.max_metadata_size)
+def metadata_excess(metadata: Metadata, wire: WireConfig) -> ResourceExhausted | None:
+    """Return what to refuse a call with whose metadata is too large, None for any other.
+
+    gRPC's own limit is not enough: it counts each CONTINUATION frame for itself, and lets 16 MiB pass.
+    """
+    size = sum(len(key) + len(value) + _HEADER_OVERHEAD for key, value in metadata or ())
+    if size <= wire.max_metadata_size:
+        return None
+    return _exceeded("the call's metadata", size, "max_metadata_size", wire.max_metadata_size)
 
 
 def limited(decode: Callable[[bytes], Any] | None, wire: WireConfig) -> Callable[[bytes], Any]:

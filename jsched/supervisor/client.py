@@ -17,7 +17,7 @@ from jsched.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from jsched.isolation.cgroup import CgroupPlan
+from jsched.isolation.cgroup_plan import CgroupPlan
 from jsched.isolation.sandbox import Sandbox
 from jsched.supervisor import failures, hanging, logfile, record
 from jsched.supervisor.launch import Launch

@@ -10,7 +10,7 @@ import signal
 import time
 from typing import NamedTuple
 
-from jsched.isolation.cgroup import CgroupUsage
+from jsched.isolation.cgroup_plan import CgroupUsage
 from jsched.supervisor import record
 from jsched.supervisor.record import ExitRecord, RunRecord
 from jsched.supervisor.wire import LaunchRequest

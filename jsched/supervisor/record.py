@@ -22,7 +22,7 @@ from binascii import crc32
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jsched.isolation.cgroup import CgroupUsage, usage_from_json
+from jsched.isolation.cgroup_plan import CgroupUsage, usage_from_json
 from jsched.linux import process
 
 Directory = str | os.PathLike[str]

@@ -6,7 +6,7 @@ import errno
 import os
 import select
 
-from jsched.isolation import init_process, start
+from jsched.isolation import start
 from jsched.isolation.cgroup import Cgroup
 from jsched.isolation.init_process import InitProcess
 from jsched.isolation.sandbox import Sandbox
@@ -37,8 +37,6 @@ def execute(
             sandbox, command, log, tasks=entrances, cgroup=into, seconds=request.start_timeout
         )
         _wait_until_started(init, request.start_timeout)
-    except init_process.StepFailed as failure:
-        raise StepFailed(failure.step, failure.number) from failure
     finally:
         for fd in (*entrances, *(() if into is None else (into,))):
             os.close(fd)

@@ -12,7 +12,8 @@ import time
 from typing import NamedTuple
 
 from jsched.isolation import cgroup_v1, cgroup_v2  # noqa: F401 imported here, they are there in every monitor
-from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan
+from jsched.isolation.cgroup import Cgroup, from_plan
+from jsched.isolation.cgroup_plan import CgroupUsage
 from jsched.isolation.forker_process import Forker
 from jsched.isolation.init_process import InitProcess
 from jsched.isolation.spare import Spare

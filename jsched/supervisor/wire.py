@@ -14,7 +14,7 @@ import os
 import struct
 from typing import Any, NamedTuple
 
-from jsched.isolation.cgroup import CgroupPlan, plan_from_json
+from jsched.isolation.cgroup_plan import CgroupPlan, plan_from_json
 from jsched.isolation.sandbox import Sandbox
 from jsched.supervisor.record import RunRecord
 

@@ -15,7 +15,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jsched.job import JobFilter
 from jsched.linux import process
+from jsched.state import JobState
 from jsched.supervisor import record
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
@@ -67,6 +69,14 @@ def left_files(server: Server) -> set[str]:
         for path in (server.data_dir / directory).iterdir()
         if path.name.startswith(".") or directory != "runs" or record.read_claim(path.parent, path.name) is None
     }
+
+
+def end_jobs(server: Server) -> None:
+    """Stop the jobs that a test, which has failed then, has left running on a server that it shares with others."""
+    if server.is_running:
+        client = server.client()
+        for job in client.list(JobFilter(frozenset({JobState.RUNNING}))).jobs:
+            client.stop(job.id, 0)
 
 
 def assert_nothing_left(server: Server) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from jsched.certificates import ROLE_OID, Issued
+from jsched.certificates import ROLE_OID, Extension, Issued, general_name, issue
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -22,15 +22,21 @@ _STAND_IN = x509.ObjectIdentifier("2.25." + str(int(ROLE_OID.dotted_string.remov
 
 @dataclass(frozen=True)
 class Client:
-    """A client certificate and its key."""
+    """A client certificate and its key; `above` are the certificates that the client sends besides."""
 
     certificate: x509.Certificate
     key: Key
+    above: tuple[x509.Certificate, ...] = ()
 
     @property
     def certificate_pem(self) -> bytes:
         """The certificate as PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def chain_pem(self) -> bytes:
+        """What the client sends in a handshake, as PEM."""
+        return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (self.certificate, *self.above))
 
     @property
     def key_pem(self) -> bytes:
@@ -50,8 +56,10 @@ def make_odd_client(
     ca: Issued | None,
     *,
     users: Sequence[str] = ("alice",),
+    units: Sequence[str] = (),
     roles: Sequence[bytes] = (utf8_string("admin"),),
     critical_role: bool = False,
+    hosts: Sequence[str] = (),
     purpose: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.CLIENT_AUTH,
     is_ca: bool = False,
     key: Key | None = None,
@@ -61,7 +69,9 @@ def make_odd_client(
     """Make a client certificate; without a CA it signs itself. `roles` are the raw values of role extensions."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user, _validate=False) for user in users])
+    named = [(NameOID.COMMON_NAME, user) for user in users]
+    named += [(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in units]
+    subject = x509.Name([x509.NameAttribute(oid, value, _validate=False) for oid, value in named])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -72,6 +82,8 @@ def make_odd_client(
         .not_valid_after(now + ends_in)
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
     )
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName(map(general_name, hosts)), critical=False)
     if purpose is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     for oid, value in zip((ROLE_OID, _STAND_IN), roles, strict=False):
@@ -85,6 +97,13 @@ def make_odd_client(
             certificate, certificate.tbs_certificate_bytes.replace(_oid_der(_STAND_IN), _oid_der(ROLE_OID)), signer
         )
     return Client(certificate, key)
+
+
+def make_client_below(ca: Issued, below: str) -> Client:
+    """Make a client certificate that is signed by a CA of this name below the CA, and sent together with it."""
+    is_ca = Extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    between = issue(ca, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, below)]), [is_ca])
+    return replace(make_odd_client(between), above=(between.certificate,))
 
 
 def write_server_files(directory: Path, server: Issued, client_cas: Sequence[Issued]) -> None:

@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jsched.isolation.cgroup import CgroupPlan
+from jsched.isolation.cgroup_plan import CgroupPlan
 
 ROOT = Path(__file__).parents[2]
 
 # What a monitor does: it has one thread, enters, spawns, leaves and waits.
 _MONITOR = """
 import json, os, sys
-from jsched.isolation.cgroup import from_plan, plan_from_json
+from jsched.isolation.cgroup import from_plan
+from jsched.isolation.cgroup_plan import plan_from_json
 cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))
 cgroup.make()
 with cgroup.entered():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from jsched.server import tls
+
+# Calls that last, for one user.
+MAX_STREAMS = 8
 
 
 class GuardedServer:
@@ -39,7 +43,7 @@ class GuardedServer:
         return self._process.stdout
 
     def ask(self, command: str) -> str:
-        """Send the server a command ("drain", "reached", "probe") and return its answer."""
+        """Send the server a command ("drain", "reached", "open", "probe") and return its answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
@@ -80,6 +84,7 @@ class GuardedServer:
 
 def main(certs_dir: Path, audit_path: Path, prepared: bool) -> None:
     """Serve until stdin ends."""
+    logging.basicConfig(level=logging.INFO)
     if prepared:
         tls.prepare(certs_dir)
     asyncio.run(_serve(certs_dir, audit_path))
@@ -93,20 +98,29 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
 
     from jsched.errors import JschedError
     from jsched.server.audit import Audit
+    from jsched.server.callers import Callers
     from jsched.server.interceptors import Gate
+    from jsched.server.open_calls import keep_looking
+    from jsched.server.policy_source import PolicySource
+    from jsched.server.trust import read_trust
+    from jsched.server.trust_watch import TrustWatch
     from tests.helpers.small_service import SmallService
 
     accepting = asyncio.Event()
     accepting.set()
     loop = asyncio.get_running_loop()
     async with Audit(audit_path) as audit:
-        server = grpc.aio.server(interceptors=[Gate(audit, accepting.is_set)])
+        watch = TrustWatch(certs_dir, read_trust(certs_dir))
+        callers = Callers(watch, await PolicySource.open("jsched"), max_streams=MAX_STREAMS)
+        watch.listeners.append(callers.look)
+        looking = asyncio.ensure_future(keep_looking(callers.look))
+        server = grpc.aio.server(interceptors=[Gate(audit, callers, accepting.is_set)])
         service = SmallService()
         for handler in service.handlers():
             server.add_generic_rpc_handlers((handler,))
         health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
         reflection.enable_server_reflection(("jsched.v1.JobService",), server)
-        port = server.add_secure_port("127.0.0.1:0", tls.credentials(certs_dir))
+        port = server.add_secure_port("127.0.0.1:0", watch.credentials())
         await server.start()
         print(port, flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -120,8 +134,12 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
                     await asyncio.to_thread(tls.probe, "127.0.0.1", port)
                 except JschedError as error:
                     answer = f"{type(error).__name__}: {error.message}"
+            elif line == "open\n":
+                answer = str(len(callers.calls))
             print(answer, flush=True)
         await server.stop(0)
+        looking.cancel()
+        watch.close()
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Server:
 
     def start(self) -> None:
         """Start the server and return once it serves; raises AssertionError with what it printed."""
-        assert self._process is None or self._process.poll() is not None, "the server runs already"
+        assert not self.is_running, "the server runs already"
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "jsched.toml").write_text(self._config)
         with self.output.open("ab") as output:
@@ -111,6 +111,11 @@ class Server:
 
         self.address = wait_until(ready, START_SECONDS, "the server's line that it serves")[1]
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def printed(self) -> str:
         """Return all that the server has printed, one character a byte."""
         return self.output.read_bytes().decode("latin-1")
@@ -129,7 +134,7 @@ class Server:
 
     def restart(self) -> None:
         """Start the server again on the port that it had; if it runs, it is asked to end before."""
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             assert self.terminate() == 0, f"the server did not end well:\n{self.printed()}"
         self.start()
 
@@ -182,7 +187,7 @@ class Server:
         for client in self._clients:
             client.close()
         problems = []
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             try:
                 if code := self.terminate():
                     problems.append(f"the server ended with {code} after SIGTERM:\n{self.printed()[-4000:]}")

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from jsched.errors import FailedPrecondition, NotFound, StartFailed
-from jsched.server.interceptors import current_call
+from jsched.server.call import current_call
 from jsched.v1 import jobs_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,6 +32,7 @@ class SmallService:
                 ("StopJob", pb.StopJobRequest),
                 ("ListJobs", pb.ListJobsRequest),
                 ("DeleteJob", pb.DeleteJobRequest),
+                ("GetStats", pb.GetStatsRequest),
             )
         }
         job_service = unary | {
@@ -48,7 +49,7 @@ class SmallService:
             for name in ("GetRootfsUpload", "ListRootfs", "DeleteRootfs")
         } | {
             "UploadRootfs": grpc.stream_unary_rpc_method_handler(
-                self._answering("UploadRootfs"), None, pb.GetJobResponse.SerializeToString
+                self._upload, None, pb.GetJobResponse.SerializeToString
             )
         }
         unlisted: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
@@ -97,10 +98,18 @@ class SmallService:
         current_call().job_id = request.job_id
         for offset in range(2):
             await context.write(pb.StreamOutputResponse(offset=offset, data=b"x").SerializeToString())
+        while request.job_id == "flood":
+            await context.write(pb.StreamOutputResponse(data=bytes(256 * 1024)).SerializeToString())
         if request.job_id == "broken":
             raise FailedPrecondition("broken in the middle")
         if request.follow:
             await asyncio.get_running_loop().create_future()
+
+    async def _upload(self, requests: AsyncIterator[bytes], _: Context) -> pb.GetJobResponse:
+        self.reached.append("UploadRootfs")
+        async for _request in requests:
+            pass
+        return pb.GetJobResponse(job=pb.Job(owner=current_call().user))
 
     async def _generate(self, requests: AsyncIterator[bytes], _: Context) -> AsyncIterator[bytes]:
         self.reached.append("Stream")

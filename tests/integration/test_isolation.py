@@ -20,7 +20,7 @@ from jsched.job import Exited, Job, JobSpec, Signaled
 from jsched.limits import Limits
 from jsched.linux import process
 from jsched.state import JobState
-from tests.helpers.aftermath import DEADLINE, assert_nothing_left, in_background, is_gone
+from tests.helpers.aftermath import DEADLINE, assert_nothing_left, end_jobs, in_background, is_gone
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
 from tests.helpers.walled import open_directory
@@ -28,25 +28,33 @@ from tests.helpers.walled import open_directory
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def open_root() -> Iterator[Path]:
     """A directory that jobs may be shown, on a file system with owners that can be mapped."""
     with open_directory() as directory:
         yield directory
 
 
-@pytest.fixture
-def walled(open_root: Path, certs: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def by_default(open_root: Path, certs: Path) -> Iterator[Server]:
     """A server as it is by default, but that it may bind a directory and run jobs as root inside."""
     shared = open_root / "shared"
     shared.mkdir()
     config = f'[isolation]\nbinds = ["{shared}", "/etc:ro"]\nusers = ["root"]\nnetworks = ["none", "host"]\n'
     server = Server(open_root / "server", certs, config=config)
     try:
-        server.start()
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+def walled(by_default: Server) -> Iterator[Server]:
+    """That server, whatever the test before has done to it."""
+    if not by_default.is_running:
+        by_default.start()
+    yield by_default
+    end_jobs(by_default)
 
 
 def run(
@@ -206,10 +214,11 @@ def test_binds(walled: Server, open_root: Path) -> None:
 def test_what_the_configuration_does_not_allow(walled: Server) -> None:
     """No walls at all, and users that are not listed, are refused by default, saying what is to be done."""
     client = walled.client()
+    before = client.list().jobs
     for asked in (Confinement(mode=Mode.NONE), Confinement(user="1234"), Confinement(group="root")):
         with pytest.raises(PermissionDenied, match="is not allowed on this server"):
             client.start(JobSpec(["true"], confinement=asked))
-    assert client.list().jobs == ()
+    assert client.list().jobs == before
 
 
 def test_network_of_the_host(walled: Server) -> None:

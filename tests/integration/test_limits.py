@@ -17,7 +17,7 @@ from jsched.isolation.hierarchy import Hierarchy, group_name
 from jsched.job import Exited, JobSpec, Reason, Signaled
 from jsched.limits import Limits
 from jsched.state import JobState
-from tests.helpers.aftermath import DEADLINE, assert_nothing_left, in_background, is_gone
+from tests.helpers.aftermath import DEADLINE, assert_nothing_left, end_jobs, in_background, is_gone
 from tests.helpers.cgroups import cgroups_of
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
@@ -36,11 +36,24 @@ def hierarchy(server: Server) -> Hierarchy:
     return found
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Server]:
+    """A server for the tests here, of which some kill it and start it again."""
+    server = Server(tmp_path_factory.mktemp("limited") / "server", certs)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
 @pytest.fixture
-def limited(server: Server) -> Iterator[Server]:
-    """A server of the test's own whose jobs have cgroups, and which leaves none."""
-    place = hierarchy(server)
-    yield server
+def limited(shared: Server) -> Iterator[Server]:
+    """A server whose jobs have cgroups, and of which the test leaves none."""
+    if not shared.is_running:
+        shared.start()
+    place = hierarchy(shared)
+    yield shared
+    end_jobs(shared)
     wait_until(lambda: place.jobs() == set(), DEADLINE, f"no cgroup, not {place.jobs()}")
 
 
@@ -68,25 +81,24 @@ def test_cpus(limited: Server) -> None:
     client = limited.client()
     job = client.start(JobSpec(["sh", "-c", "while :; do :; done"], limits=Limits(cpus=0.2)))
 
-    def used() -> float:
+    def used() -> tuple[float, float]:
         usage = client.get(job.id).usage
         assert usage is not None
         assert usage.cpu_user is not None
         assert usage.cpu_system is not None
-        return usage.cpu_user + usage.cpu_system
+        return usage.cpu_user + usage.cpu_system, usage.throttled or 0.0
 
-    def share() -> float:
+    wait_until(lambda: used()[0] > 0.1, DEADLINE, "the loop")
+    for _ in range(3):
         began, before = time.monotonic(), used()
-        wait_until(lambda: time.monotonic() - began > 4, DEADLINE, "some seconds")
-        return (used() - before) / (time.monotonic() - began)
-
-    wait_until(lambda: used() > 0.1, DEADLINE, "the loop")
-    # On a machine that is busy with other things it may get less for a while, but never more.
-    shares = [share()]
-    while shares[-1] < 0.17 and len(shares) < 8:
-        shares.append(share())
-    assert shares[-1] > 0.17, shares
-    assert max(shares) < 0.23, shares
+        wait_until(lambda since=began: time.monotonic() - since > 4, DEADLINE, "some seconds")  # type: ignore[misc]
+        after, seconds = used(), time.monotonic() - began
+        share, held_back = ((one - other) / seconds for one, other in zip(after, before, strict=True))
+        assert share < 0.23
+        if held_back > 0.6:
+            break
+    # Where it was not held back most of the time, the machine was too busy to give it its share.
+    assert share > 0.17 or held_back < 0.6
     stopped = client.stop(job.id, 0).job
     assert stopped.usage is not None
     assert stopped.usage.throttled
@@ -125,9 +137,10 @@ def test_what_cannot_be_applied(limited: Server) -> None:
     asked = Limits(disk_weight=200)
     if not hierarchy(limited).plan("job", asked).unenforced:
         pytest.skip("this machine has disk weights")
+    before = client.list().jobs
     with pytest.raises(FailedPrecondition, match="controller"):
         client.start(JobSpec(["true"], limits=asked))
-    assert client.list().jobs == ()
+    assert client.list().jobs == before
 
 
 def test_nobody_escapes_a_lost_monitor(limited: Server) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,10 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from jsched.certificates import Issued, make_ca, make_client
-from jsched.server.policy import METHODS, ROLES
+from jsched.policy.load import load
+from jsched.policy.verbs import Reach
+from jsched.server.methods import METHODS
 from jsched.v1 import jobs_pb2 as pb
-from tests.helpers.certificates import Client, make_odd_client, utf8_string
+from tests.helpers.certificates import Client, make_client_below, make_odd_client, utf8_string
 from tests.helpers.guarded_server import GuardedServer
+from tests.helpers.openssl import connects
 from tests.helpers.realm import Realm, error_info, stub
 from tests.helpers.wait import wait_until
 
@@ -101,6 +103,8 @@ INSIDE: dict[str, tuple[str, dict[str, Any]]] = {
     "letters of elsewhere in the CN": ("characters", {"users": ["\u0430lice"]}),
     "no purpose": ("no extended key usage", {"purpose": None}),
     "a CA as leaf": ("is a CA's", {"is_ca": True}),
+    "a CA between": ("not signed by a CA that is trusted", {"below": "a CA"}),
+    "two organizational units and no role": ("0 role extensions", {"units": ["admin", "user"], "roles": []}),
     "small RSA key": ("1024 bits", {"key": rsa.generate_private_key(65537, 1024)}),
 }
 
@@ -111,7 +115,8 @@ def test_odd_certificates_that_pass_the_handshake_give_no_identity(
 ) -> None:
     """A certificate of our CA that is odd in any way is UNAUTHENTICATED; only the audit says why."""
     reason, oddity = INSIDE[name]
-    client = make_odd_client(realm.client_ca, **oddity)
+    make = make_client_below if "below" in oddity else make_odd_client
+    client = make(realm.client_ca, **oddity)
     refused = attempt(realm, server, client)
     assert (refused.error.code(), refused.error.details()) == (grpc.StatusCode.UNAUTHENTICATED, "invalid identity")
     assert set(error_info(refused.error).metadata) == {"hint"}
@@ -137,7 +142,7 @@ def test_an_unknown_role_may_do_nothing(realm: Realm, server: GuardedServer, rol
 def test_every_role_and_method_over_the_wire(realm: Realm, server: GuardedServer, role: str, method: str) -> None:
     """Every method answers exactly those roles that have its verb."""
     reached = len(server.reached)
-    allowed = METHODS[method] in ROLES.get(role, frozenset())
+    allowed = load("jsched").decide("alice", role, METHODS[method]).reach is not Reach.NONE
     with realm.channel(server, realm.client(role=role)) as channel:
         call: Any = channel.stream_stream(method)
         stream = call(iter([b""]), timeout=20)
@@ -174,30 +179,20 @@ def test_a_certificate_that_expires_is_refused_on_an_open_connection(realm: Real
     assert "expired" in server.audit[-1]["reason"]
 
 
-def connects(realm: Realm, server: GuardedServer, directory: Path, *version: str) -> bool:
-    """Whether openssl, with a good client certificate, completes a handshake with these options."""
-    client = realm.client()
-    (directory / "crt").write_bytes(client.certificate_pem)
-    (directory / "key").write_bytes(client.key_pem)
-    (directory / "ca").write_bytes(realm.server_ca.certificate_pem)
-    words = ["openssl", "s_client", "-connect", server.target, "-alpn", "h2", *version]
-    words += ["-cert", "crt", "-key", "key", "-CAfile", "ca", "-verify_return_error"]
-    said = subprocess.run(words, cwd=directory, capture_output=True, check=False, input=b"")
-    return b"New, TLSv1" in said.stdout
-
-
 def test_tls_1_2_is_refused_and_1_3_is_not(realm: Realm, server: GuardedServer, tmp_path: Path) -> None:
     """With a good client certificate, openssl gets in with TLS 1.3 and with nothing older."""
-    assert connects(realm, server, tmp_path, "-tls1_3")
+    assert connects(server.port, realm.client(), realm.server_ca, tmp_path, "-tls1_3")
     for version in ("-tls1_2", "-tls1_1", "-tls1"):
-        assert not connects(realm, server, tmp_path, version)
-        assert not connects(realm, server, tmp_path, version, "-cipher", "ALL:@SECLEVEL=0")
+        assert not connects(server.port, realm.client(), realm.server_ca, tmp_path, version)
+        assert not connects(
+            server.port, realm.client(), realm.server_ca, tmp_path, version, "-cipher", "ALL:@SECLEVEL=0"
+        )
 
 
 def test_tls_1_2_would_get_in_without_the_preparation(realm: Realm, tmp_path: Path) -> None:
     """The same openssl gets into an unprepared server with TLS 1.2: the test above sees what it says."""
     with GuardedServer(realm.certs_dir, tmp_path / "audit", prepared=False) as server:
-        assert connects(realm, server, tmp_path, "-tls1_2")
+        assert connects(server.port, realm.client(), realm.server_ca, tmp_path, "-tls1_2")
 
 
 def test_clear_text_is_refused(server: GuardedServer) -> None:

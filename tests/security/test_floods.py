@@ -121,19 +121,34 @@ def test_several_at_once(server: Server) -> None:
                 connection.read(0.0005)
 
 
+def large_headers(number: int) -> bytes:
+    """Return headers that do not end, 20 KB in as many frames as headers."""
+    if not number:
+        return frame(h2.HEADERS, 0, 1, LIST)
+    return frame(h2.CONTINUATION, 0, 1, literal(f"x-{number}", "y" * 1000)) * 20
+
+
 def test_headers_without_end(server: Server) -> None:
-    """Headers that go on for ever are refused once they are too large, and what comes after is not kept."""
+    """Headers that go on and on cost a bounded piece of memory, and lead to no call."""
     before = resident(server)
-
-    def headers(number: int) -> bytes:
-        if not number:
-            return frame(h2.HEADERS, 0, 1, LIST)
-        return frame(h2.CONTINUATION, 0, 1, literal(f"x-{number}", "y" * 1000)) * 20
-
     with Bystander(server), Connection(server) as connection:
-        flood(connection, headers, 300)
-        assert connection.closed or h2.RST_STREAM in {seen.kind for seen in connection.frames}
+        flood(connection, large_headers, 300)
         assert resident(server) - before < MOST_GROWTH
+
+
+def test_headers_that_are_large_in_many_frames(server: Server) -> None:
+    """Headers of 2 MB, a little in each frame, are refused as soon as they end, with no request to wait for."""
+    with Bystander(server), Connection(server) as connection:
+        flood(connection, large_headers, 100)
+        connection.send(frame(h2.CONTINUATION, h2.END_HEADERS, 1))
+        connection.read_until(h2.HEADERS)
+        peer = "{}:{}".format(*connection.socket.getsockname())
+    (answer,) = (seen for seen in connection.frames if seen.kind == h2.HEADERS)
+    assert answer.flags & h2.END_STREAM
+    lines = (server.data_dir / "audit.jsonl").read_text().splitlines()
+    (line,) = (line for line in lines if peer in line)
+    assert "RESOURCE_EXHAUSTED" in line
+    assert "max_metadata_size" in line
 
 
 def test_settings_and_acknowledgements_that_nobody_reads(server: Server) -> None:

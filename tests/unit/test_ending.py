@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jsched.ending import HOST_RESTARTED, LOST, from_record
-from jsched.isolation.cgroup import CgroupUsage
+from jsched.isolation.cgroup_plan import CgroupUsage
 from jsched.state import TRANSITIONS, Event, JobState
 from jsched.store.rows import from_nanoseconds, to_microseconds
 from jsched.supervisor import ending, stopping

@@ -30,7 +30,7 @@ _WHOLE = (
     # Last: this may be running from it.
     ".venv",
 )
-_CERTIFICATES = ("*.crt", "*.key", "*.toml", ".making-*")
+_CERTIFICATES = ("*.crt", "*.key", "*.crl", "*.toml", "issued", "clients", "servers", ".making-*")
 _CODE = ("jsched", "jsched_cli", "tests", "bench")
 
 

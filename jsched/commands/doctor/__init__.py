@@ -28,17 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", metavar="DIR", type=Path, help="where the state is kept (JSCHED_DATA_DIR)")
     parser.add_argument("--log-dir", metavar="DIR", type=Path, help="where the jobs' logs are (JSCHED_LOG_DIR)")
     parser.add_argument("--log-group", metavar="GROUP", help="group that may read the logs (JSCHED_LOG_GROUP)")
+    parser.add_argument("--policy", metavar="FILE|PRESET", help="who may do what (JSCHED_POLICY)")
     parser.add_argument("--plan", action="store_true", help="print the walls that are built around a job, in order")
 
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything, and print what was found."""
-    from jsched.commands.doctor import certificates, files, host, limits, port, walls
+    from jsched.commands.doctor import certificates, files, host, limits, policy, port, walls
 
     if args.plan:
         walls.show_plan()
         return 0
-    names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group")
+    names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group", "policy")
     config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
     findings = [
         host.python(),
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         *files.logs(config),
         files.log_group(config),
         *certificates.certificates(config),
+        *policy.policy(config),
         port.port(config),
     ]
     show(findings)

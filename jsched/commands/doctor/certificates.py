@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from jsched import certificate_files
+from jsched.certificate_expiries import expiries
 from jsched.commands.doctor.finding import Finding, fail, ok, warn
 from jsched.config import Config
 from jsched.errors import JschedError
-from jsched.server import tls
+from jsched.server.trust import read_trust
 
-_SOON = timedelta(days=30)
+_ADVICE = {
+    certificate_files.SERVER_CERTIFICATE: "make a new one: jsched certs renew server",
+    certificate_files.CLIENT_CA: "make a new one, in time for all clients: jsched certs renew client-ca",
+    certificate_files.CLIENT_CRL: "issue it again with what made it: it says that a newer one is due",
+}
 
 
 def certificates(config: Config, now: datetime | None = None) -> Iterator[Finding]:
@@ -19,14 +24,13 @@ def certificates(config: Config, now: datetime | None = None) -> Iterator[Findin
     if config.certs_dir is None:
         yield fail("certificates", "no directory is configured", "set certs_dir, or give --certs")
         return
+    now = now or datetime.now(UTC)
     try:
-        tls.check(config.certs_dir)
+        read_trust(config.certs_dir)
+        found = expiries(config.certs_dir)
     except JschedError as error:
         yield fail("certificates", error.message, error.hint or "make them again, or put the right files there")
         return
-    for name in (tls.CERTIFICATE, tls.CLIENT_CA):
-        path = config.certs_dir / name
-        until = min(one.not_valid_after_utc for one in certificate_files.read_certificates(path))
-        left = until - (now or datetime.now(UTC))
-        text = f"{path} is valid until {until:%Y-%m-%d}, {left.days} days"
-        yield warn(name, text, "renew it and restart the server") if left < _SOON else ok(name, text)
+    for one in found:
+        name, text = one.path.name, one.describe(now)
+        yield warn(name, text, _ADVICE[name]) if one.is_soon(now) else ok(name, text)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,16 +15,20 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from jsched import errors
+from jsched.certificates import make_ca
 from jsched.client import AsyncClient, Client
 from jsched.job import JobSpec
 from jsched.v1 import jobs_pb2 as pb
+from tests.helpers.certificates import make_odd_client
 from tests.unit.client.conftest import JOB_ID, Scripted, ended_message, give, job_message, refuse
 
 CUT = grpc.StatusCode.UNAVAILABLE
 KINDS = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, errors.JschedError) and kind is not errors.JschedError
+    if isinstance(kind, type)
+    and issubclass(kind, errors.JschedError)
+    and kind not in (errors.JschedError, errors.Unauthenticated)
 ]
 
 
@@ -51,6 +58,37 @@ def test_each_error_comes_back_as_its_class(scripted: Scripted, kind: type[error
     assert (error.message, error.obj, error.hint) == ("it does not work", "the thing", "do this")
     if isinstance(error, errors.StartFailed):
         assert (error.step, error.errno, error.job_id) == ("exec", 13, JOB_ID)
+
+
+def test_a_certificate_that_is_not_accepted_any_more_is_named(scripted: Scripted) -> None:
+    """A server that knows a caller no more says little; the client names the certificate, and calls no second time."""
+    refusal = refuse_with_info(
+        grpc.StatusCode.UNAUTHENTICATED, "invalid identity", reason="UNAUTHENTICATED", metadata={"hint": "ask"}
+    )
+    scripted.script = [refusal]
+    config = scripted.config()
+    with Client(config) as client, pytest.raises(errors.Unauthenticated) as caught:
+        client.wait(JOB_ID)
+    error = caught.value
+    assert error.message == (
+        f"the server at {config.server} does not accept your certificate {config.cert} (invalid identity)"
+    )
+    assert "revoked" in error.hint
+    assert len(scripted.requests) == 1
+
+
+def test_a_certificate_that_has_ended_meanwhile_is_said_to_have(scripted: Scripted, tmp_path: Path) -> None:
+    """Where the reason is in the caller's own certificate's dates, that is what the caller is told."""
+    config = scripted.config()
+    refusal = refuse_with_info(grpc.StatusCode.UNAUTHENTICATED, "invalid identity", reason="UNAUTHENTICATED")
+    scripted.script = [refusal]
+    with Client(config) as client:
+        ended = make_odd_client(make_ca("test CA"), ends_in=timedelta(minutes=-1))
+        ended_path = tmp_path / "ended.crt"
+        ended_path.write_bytes(ended.certificate_pem)
+        client.config = replace(config, cert=ended_path)
+        with pytest.raises(errors.Unauthenticated, match=r"ended\.crt expired on "):
+            client.get(JOB_ID)
 
 
 def test_a_foreign_error_info_is_not_trusted(scripted: Scripted) -> None:

@@ -15,6 +15,7 @@ from jsched.commands.doctor.finding import Finding, Level
 from jsched.config import Config
 from jsched.linux.disks import Disk
 from jsched.linux.file_attributes import clear_append_only, set_append_only
+from tests.helpers.certs_command import new_set
 from tests.helpers.server import BIN
 
 
@@ -58,6 +59,26 @@ def test_a_certificate_that_ends_within_30_days_is_a_warning(tmp_path: Path, cer
     assert levels["server.crt"].level is Level.WARN
     assert "9 days" in levels["server.crt"].text
     assert levels["client-ca.crt"].level is Level.OK
+
+
+def test_each_ca_and_each_revocation_list_is_looked_at(tmp_path: Path) -> None:
+    """A CA that ends soon and a revocation list that is due are warnings of their own, with what to do."""
+    made = new_set(tmp_path / "ca", "--days", "20")
+    made.ok("server", "--host", "localhost")
+    made.ok("client", "--user", "alice", "--role", "user")
+    made.ok("revoke", "alice")
+    made.ok("renew", "client-ca")
+    found = list(certificates.certificates(_config(tmp_path, made.root)))
+    assert [(one.subject, one.level) for one in found] == [
+        ("server.crt", Level.WARN),
+        ("client-ca.crt", Level.OK),
+        ("client-ca.crt", Level.WARN),
+        ("client-ca.crl", Level.OK),
+        ("client-ca.crl", Level.WARN),
+    ]
+    assert "jsched certs renew client-ca" in found[2].advice
+    (made.root / "client-ca.crl").write_bytes(b"")
+    assert [one.level for one in certificates.certificates(_config(tmp_path, made.root))] == [Level.FAIL]
 
 
 def test_a_free_port_and_one_that_a_stranger_has(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from jsched.isolation.cgroup import Cgroup, CgroupUsage, from_plan, plan_from_json
+from jsched.isolation.cgroup import Cgroup, from_plan
+from jsched.isolation.cgroup_plan import CgroupUsage, plan_from_json
 from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import NO_LIMITS, Limits
@@ -45,7 +46,8 @@ def test_monitor_comes_back(hierarchy: Hierarchy) -> None:
     plan = hierarchy.plan(str(uuid.uuid4()), NO_LIMITS).cgroup
     assert plan is not None
     code = (
-        "import json, sys\nfrom jsched.isolation.cgroup import from_plan, plan_from_json\n"
+        "import json, sys\nfrom jsched.isolation.cgroup import from_plan\n"
+        "from jsched.isolation.cgroup_plan import plan_from_json\n"
         "cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))\ncgroup.make()\n"
         "cgroup.fs.remove_directory(cgroup.directories[-1])\n"
         "try:\n with cgroup.entered(): print('entered')\n"
@@ -64,7 +66,8 @@ def test_monitor_gets_out_elsewhere(hierarchy: Hierarchy) -> None:
     assert plan is not None
     homes = tuple(home._replace(outside=f"{home.outside}/gone/{uuid.uuid4()}") for home in plan.homes)
     code = (
-        "import json, sys\nfrom jsched.isolation.cgroup import from_plan, plan_from_json\n"
+        "import json, sys\nfrom jsched.isolation.cgroup import from_plan\n"
+        "from jsched.isolation.cgroup_plan import plan_from_json\n"
         "cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))\ncgroup.make()\n"
         "with cgroup.entered(): print(open('/proc/self/cgroup').read())\n"
         "print('and then', cgroup.is_caught, open('/proc/self/cgroup').read())\ncgroup.remove()"
@@ -188,13 +191,19 @@ def test_limit_on_cpus(start: Start) -> None:
     """Who wants all of a CPU gets no more than it was given, and being held back is counted."""
     cgroup, _ = start(Limits(cpus=0.2), sys.executable, "-S", "-c", "while True: pass")
     wait_until(lambda: (cgroup.usage().throttled or 0) > 0, 60, "throttling")
-    began, before = time.monotonic(), cgroup.usage()
-    # A machine that is busy gives it less, but not for ever, and never more.
-    wait_until(lambda: time.monotonic() > began + 3 and _cpu(cgroup.usage()) > _cpu(before) + 0.3, 100, "CPU time")
-    after, took = cgroup.usage(), time.monotonic() - began
-    assert (_cpu(after) - _cpu(before)) / took <= 0.23
+    for _ in range(4):
+        began, before = time.monotonic(), cgroup.usage()
+        wait_until(lambda since=began: time.monotonic() > since + 3, 60, "three seconds")  # type: ignore[misc]
+        after, seconds = cgroup.usage(), time.monotonic() - began
+        share = (_cpu(after) - _cpu(before)) / seconds
+        held_back = ((after.throttled or 0) - (before.throttled or 0)) / seconds
+        assert share <= 0.23
+        if held_back > 0.6:
+            break
+    # Where it was not held back most of the time, the machine was too busy to give it its share.
+    assert share >= 0.17 or held_back < 0.6
     assert after.throttled is not None
-    assert after.throttled > (before.throttled or 0)
+    assert after.throttled > 0
 
 
 def test_limit_on_memory(start: Start) -> None:

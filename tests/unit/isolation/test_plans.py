@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jsched.errors import InvalidArgument
-from jsched.isolation.cgroup import Write
+from jsched.isolation.cgroup_plan import Write
 from jsched.isolation.hierarchy import Hierarchy
 from jsched.isolation.hierarchy_v1 import CONTROLLERS, HierarchyV1
 from jsched.isolation.hierarchy_v2 import HierarchyV2

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jsched.isolation.cgroup import CgroupPlan
+from jsched.isolation.cgroup_plan import CgroupPlan
 from jsched.isolation.sandbox import Sandbox
 from jsched.linux import process
 from jsched.supervisor import record

@@ -14,7 +14,7 @@ import pytest
 
 from jsched.errors import FailedPrecondition, JschedError
 from jsched.isolation import ids
-from jsched.isolation.cgroup import CgroupPlan
+from jsched.isolation.cgroup_plan import CgroupPlan
 from jsched.isolation.sandbox import ROOTFS, Bind, Sandbox
 from jsched.linux import process
 from jsched.supervisor.record import RunRecord

@@ -2,37 +2,33 @@
 
 Two CAs (one that servers trust, one that clients trust), a certificate for the server, and
 one with its client configuration for an admin and for a user. What is there and valid is
-kept; nothing is ever overwritten.
+kept; nothing is ever overwritten. The other verbs of `jsched certs` work on such a set, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
-import json
 import os
-import shutil
-import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from jsched import certificate_files
-from jsched.certificates import LOCAL_HOSTS, Issued, general_name, make_ca, make_client, make_server
+from jsched.ca import writing
+from jsched.ca.index import has_signed, record
+from jsched.ca.leaves import DEFAULT_SERVER, client_config
+from jsched.certificates import LOCAL_HOSTS, general_name, make_ca, make_client, make_server
 from jsched.config import split_address
-from jsched.errors import FailedPrecondition, InvalidArgument
+from jsched.errors import FailedPrecondition
 
 EXAMPLES = """
 jsched certs dev certs
 jsched certs dev certs --host build7.example.com --server build7.example.com:50051
 """
 
-DEFAULT_SERVER = "127.0.0.1:50051"
 # Each leaf and CA of the set, and the CA that signs it.
 _SIGNED_BY = {
     "server-ca": "server-ca",
@@ -46,7 +42,6 @@ _FILES = (
     *(f"{name}.{ending}" for name in _SIGNED_BY for ending in ("crt", "key")),
     *(f"{role}.toml" for role in _ROLES),
 )
-_MAKING = ".making-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     hosts = [*args.host, split_address(server)[0]]
     for host in hosts:
         general_name(host)
-    with _locked(directory):
+    with writing.locked(directory, create=True):
         if any(os.path.lexists(directory / name) for name in _FILES):
             until = _check_set(directory, hosts, args.server)
             print(f"using the certificates in {directory}, valid until {until:%Y-%m-%d}")
@@ -83,75 +78,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory alone, so that two runs at once can't make a mixed set.
-
-    What an earlier run left half-made, private keys among it, is removed.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise InvalidArgument(f"{directory} can't be used: {error.strerror}", obj=str(directory)) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        for stale in directory.glob(f"{_MAKING}*"):
-            shutil.rmtree(stale)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _make_set(directory: Path, hosts: Sequence[str], server: str) -> None:
     server_ca = make_ca("jsched development server CA")
     client_ca = make_ca("jsched development client CA")
     pairs = {"server-ca": server_ca, "client-ca": client_ca, "server": make_server(server_ca, hosts)}
     pairs |= {role: make_client(client_ca, role, role) for role in _ROLES}
-    try:
-        _put(directory, pairs, server)
-    except OSError as error:
-        raise FailedPrecondition(
-            f"certificates can't be written to {directory}: {error.strerror}", obj=str(directory)
-        ) from None
-
-
-def _put(directory: Path, pairs: dict[str, Issued], server: str) -> None:
-    making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=directory))
-    try:
-        for name, issued in pairs.items():
-            _write(making / f"{name}.crt", issued.certificate_pem, 0o644)
-            _write(making / f"{name}.key", issued.key_pem, 0o600)
-        for role in _ROLES:
-            _write(making / f"{role}.toml", _client_config(server, role).encode(), 0o644)
-        for name in _FILES:
-            os.rename(making / name, directory / name)
-        _sync(directory)
-    finally:
-        shutil.rmtree(making)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    # The mode at creation: a chmod afterwards would leave a moment in which others can open the key.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _client_config(server: str, role: str) -> str:
-    values = {"server": server, "ca": "server-ca.crt", "cert": f"{role}.crt", "key": f"{role}.key"}
-    # A JSON string of ASCII is a TOML basic string, too.
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    for name in ("server", *_ROLES):
+        record(directory, pairs[name].certificate)
+    files = {}
+    for name, issued in pairs.items():
+        files[f"{name}.crt"] = issued.certificate_pem
+        files[f"{name}.key"] = issued.key_pem
+    files |= {f"{role}.toml": client_config(server, role).encode() for role in _ROLES}
+    writing.put(directory, files)
 
 
 def _check_set(directory: Path, hosts: Sequence[str], server: str | None) -> datetime:
@@ -164,7 +103,7 @@ def _check_set(directory: Path, hosts: Sequence[str], server: str | None) -> dat
     try:
         certificates = {name: _check_pair(directory, name) for name in _SIGNED_BY}
         for name, signer in _SIGNED_BY.items():
-            _check_signature(directory, name, certificates[name], signer, certificates[signer])
+            _check_signature(directory, name, certificates[name], signer)
         _check_hosts(directory / "server.crt", certificates["server"], hosts)
         for role in _ROLES:
             _check_client_config(directory / f"{role}.toml", server)
@@ -180,15 +119,13 @@ def _check_pair(directory: Path, name: str) -> x509.Certificate:
     return certificate
 
 
-def _check_signature(
-    directory: Path, name: str, certificate: x509.Certificate, signer: str, ca: x509.Certificate
-) -> None:
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except (ValueError, TypeError, InvalidSignature):
+def _check_signature(directory: Path, name: str, certificate: x509.Certificate, signer: str) -> None:
+    # Two of them while a new CA takes over from an old one.
+    cas = certificate_files.read_certificates(directory / f"{signer}.crt")
+    if not any(has_signed(ca, certificate) for ca in cas):
         raise FailedPrecondition(
             f"the certificate {directory / name}.crt was not signed by {signer}.crt", obj=f"{directory / name}.crt"
-        ) from None
+        )
 
 
 def _check_hosts(path: Path, certificate: x509.Certificate, hosts: Sequence[str]) -> None:

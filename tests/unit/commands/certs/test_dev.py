@@ -15,6 +15,7 @@ import pytest
 from jsched.certificate_files import read_certificates
 from jsched.certificates import Issued, make_ca, make_client
 from tests.helpers.certificates import make_odd_client
+from tests.helpers.certs_command import Set
 
 PAIRS = ("server-ca", "client-ca", "server", "admin", "user")
 
@@ -43,13 +44,14 @@ def copy(made: Path, tmp_path: Path) -> Path:
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def test_makes_the_whole_set(made: Path) -> None:
     """One run makes the two CAs, the three leaves and the two client configurations, and leaves nothing else."""
     expected = {f"{name}.{ending}" for name in PAIRS for ending in ("crt", "key")} | {"admin.toml", "user.toml"}
-    assert {path.name for path in made.iterdir()} == expected
+    assert {path.name for path in made.iterdir()} == expected | {"issued"}
+    assert len(list((made / "issued").iterdir())) == 3
     assert tomllib.loads((made / "user.toml").read_text()) == {
         "server": "127.0.0.1:50051",
         "ca": "server-ca.crt",
@@ -233,3 +235,18 @@ def test_a_directory_that_is_read_only_is_said_clearly(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     assert result.returncode == 1
     assert "Permission denied" in result.stderr
+
+
+def test_the_other_verbs_work_on_such_a_set(copy: Path) -> None:
+    """What dev has made is listed, renewed in its place and revoked, and a second run still takes it for whole."""
+    certs = Set(copy)
+    assert [line.split()[0] for line in certs.ok("list").out.splitlines()[1:]] == list(PAIRS)
+    before = (copy / "admin.crt").read_bytes()
+    certs.ok("renew", "admin")
+    assert (copy / "admin.crt").read_bytes() != before
+    certs.ok("revoke", "user")
+    certs.ok("renew", "client-ca")
+    certs.ok("client", "--user", "alice", "--role", "user")
+    assert not (copy / "clients" / "admin").exists()
+    result = certs_dev(copy)
+    assert (result.returncode, result.stderr) == (0, "")

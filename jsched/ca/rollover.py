@@ -1,0 +1,89 @@
+"""A new CA takes over from an old one: both are trusted, until everybody has a certificate of the new one."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from jsched.ca import layout, revoking, writing
+from jsched.ca.authorities import PURPOSES, load, old_key_path
+from jsched.ca.index import Kind, State, entries, has_signed, standing
+from jsched.certificates import Issued, KeyType, make_ca
+from jsched.certificates.issuing import to_pem
+from jsched.certificates.keys import key_pem
+from jsched.certificates.names import common_name
+from jsched.errors import FailedPrecondition
+
+_GENERATION = re.compile(r"(.*) ([0-9]{1,6})")
+_GOOD = (State.VALID, State.EXPIRES_SOON)
+
+
+def begin(root: Path, name: str, key_type: KeyType, lifetime: timedelta) -> Issued:
+    """Make a new CA in a set that is locked: it signs from now on, and is trusted beside the old one.
+
+    A run that is killed in the middle leaves the old one signing. Raises FailedPrecondition
+    if one takes over already.
+    """
+    old = load(root, name)
+    if len(old.certificates) > 1:
+        raise FailedPrecondition(
+            f"{name}.crt in {root} holds more than one CA: one is taking over already",
+            obj=name,
+            hint=f"when all have new certificates: jsched certs renew {name} --finish",
+        )
+    new = make_ca(_next_name(old.current.certificate, name), key_type=key_type, lifetime=lifetime)
+    bundle = new.certificate_pem + old.current.certificate_pem
+    # In this order: the key that signs is always one of a certificate in the bundle.
+    writing.put(
+        root,
+        {old_key_path(root, name).name: key_pem(old.current.key), f"{name}.crt": bundle, f"{name}.key": new.key_pem},
+        replace=True,
+    )
+    revoking.follow_bundle(root, load(root, name))
+    return new
+
+
+def finish(root: Path, name: str, *, force: bool) -> list[x509.Certificate]:
+    """Trust the current CA alone, forget the older one's key, and return the CAs that are trusted no more.
+
+    Raises FailedPrecondition if none takes over, or, without `force`, naming those who have
+    no good certificate of the current one.
+    """
+    authority = load(root, name)
+    dropped = authority.certificates[1:]
+    if not dropped:
+        raise FailedPrecondition(
+            f"{name}.crt in {root} holds one CA alone: there is nothing to finish",
+            obj=name,
+            hint=f"begin with jsched certs renew {name}",
+        )
+    if not force and (left := _left_behind(root, name, authority.current.certificate)):
+        raise FailedPrecondition(
+            f"{', '.join(left)} {'has' if len(left) == 1 else 'have'} no certificate of the new CA yet",
+            obj=name,
+            hint="jsched certs renew NAME for each, and hand it over; or --finish --force: theirs are good for "
+            "nothing then",
+        )
+    # The bundle first: a server must never see an old certificate that is trusted and not revoked any more.
+    writing.put(root, {f"{name}.crt": to_pem(authority.current.certificate)}, replace=True)
+    old_key_path(root, name).unlink(missing_ok=True)
+    revoking.follow_bundle(root, load(root, name))
+    return dropped
+
+
+def _left_behind(root: Path, name: str, current: x509.Certificate) -> list[str]:
+    kind = Kind.SERVER if name == layout.SERVER_CA else Kind.CLIENT
+    now, judge = datetime.now(UTC), standing(root)
+    good = [entry for entry in entries(root) if entry.kind is kind and judge.state(entry.certificate, now) in _GOOD]
+    ready = {entry.name for entry in good if has_signed(current, entry.certificate)}
+    return sorted({entry.name for entry in good} - ready)
+
+
+def _next_name(certificate: x509.Certificate, name: str) -> str:
+    # Another name than the old one's: a revocation list tells its CA by name.
+    old = common_name(certificate.subject) or f"jsched {PURPOSES[name]}"
+    match = _GENERATION.fullmatch(old)
+    return f"{match[1]} {int(match[2]) + 1}" if match else f"{old} 2"

@@ -1,0 +1,1 @@
+"""`jsched certs`: certificates for servers and clients, one file a verb."""

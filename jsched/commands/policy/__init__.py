@@ -1,0 +1,1 @@
+"""Policies, for the administrator: what one says, and what it would decide."""

@@ -1,0 +1,1 @@
+"""Who may do what: policies, read from TOML, asked by the server; they know no gRPC."""
