@@ -54,6 +54,24 @@ class Forker:
         poller.register(self._mounts, select.POLLPRI)
         return not self._reaped and self.sandbox == sandbox and not poller.poll(0)
 
+    def is_ready(self, other: int, milliseconds: int) -> bool:
+        """Wait until the common walls stand, but no longer than until the descriptor `other` is readable.
+
+        Return whether they do. Raises StepFailed if they can't be built; then it is reaped and closed.
+        """
+        poller = select.poll()
+        poller.register(self._process, select.POLLIN)
+        poller.register(other, select.POLLIN)
+        while not self._process.ready:
+            if not any(fd == self._process.fileno() for fd, _ in poller.poll(milliseconds)):
+                return False
+            try:
+                self._process.hear()
+            except StepFailed:
+                self._forget()
+                raise
+        return True
+
     def fork_init(self) -> tuple[InitProcess, socket.socket]:
         """Fork an init; return it, and the socket that its command goes through. Raises StepFailed."""
         with start.step("clone"):
@@ -79,12 +97,15 @@ class Forker:
 
     def close(self) -> None:
         """End it, and reap it; the inits that it has forked go on."""
-        self._requests.close()
-        os.close(self._mounts)
+        self._forget()
         if self._reaped:
             self._process.close()
         else:
             self._process.kill()
+
+    def _forget(self) -> None:
+        self._requests.close()
+        os.close(self._mounts)
 
 
 def _pid(answer: bytes) -> int:

@@ -43,6 +43,11 @@ class InitProcess:
             self.hear()
 
     @property
+    def ready(self) -> bool:
+        """Whether it has told that its walls are up."""
+        return self._told.ready
+
+    @property
     def started(self) -> bool:
         """Whether it has told that the command is executed."""
         return self._told.started

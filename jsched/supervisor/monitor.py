@@ -47,7 +47,7 @@ def serve(link: int, signals: int) -> None:
     last: LaunchRequest | None = None
     while True:
         if last is not None and not _is_readable(link, 0):
-            spares.prepare(last)
+            spares.prepare(last, link)
         if last is not None and not _is_readable(link, _SYNC_AFTER_MS):
             ending.sync(last.exits_dir, last.job_id)
             last = None

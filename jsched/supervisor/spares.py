@@ -7,9 +7,13 @@ import os
 
 from jsched.isolation.forker_process import Forker
 from jsched.isolation.init_process import StepFailed
+from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.spare import Spare
 from jsched.linux import process
 from jsched.supervisor.wire import LaunchRequest
+
+# The common walls stand within some milliseconds, unless a file system does not answer.
+_READY_MS = 1000
 
 
 class Spares:
@@ -19,20 +23,30 @@ class Spares:
         self.forker: Forker | None = None
         self._spare: Spare | None = None
 
-    def prepare(self, last: LaunchRequest) -> None:
-        """Have a spare with the walls of the last job, unless it would keep something busy, or be of no use."""
+    def prepare(self, last: LaunchRequest, link: int) -> None:
+        """Have a spare with the walls of the last job, unless it would keep something busy, or be of no use.
+
+        Nothing is waited for any more when there is a request to be read from `link`.
+        """
         sandbox = last.sandbox
         if self._spare is not None or sandbox is None or not Forker.can_serve(sandbox) or _is_born_inside(last):
             return
         # The job that needs them will find out what is wrong, and say which step it is.
-        with contextlib.suppress(StepFailed, OSError):
-            if self.forker is None:
-                self.forker = Forker(sandbox)
-            if self.forker.pid in process.children(os.getpid()):
-                # Else the kernel does not tell who is left of a job beside the forker.
+        if self.forker is None:
+            with contextlib.suppress(StepFailed, OSError):
+                self.forker = _fork(sandbox)
+        if self.forker is None:
+            return
+        try:
+            ready = self.forker.is_ready(link, _READY_MS)
+        except StepFailed:
+            self.forker = None
+            return
+        if ready:
+            try:
                 self._spare = Spare(sandbox, self.forker)
-                return
-        self._drop_forker()
+            except (StepFailed, OSError):
+                self._drop_forker()
 
     def take(self, request: LaunchRequest) -> Spare | None:
         """Return the spare if it fits the next job; what does not is ended."""
@@ -54,6 +68,15 @@ class Spares:
         forker, self.forker = self.forker, None
         if forker is not None:
             forker.close()
+
+
+def _fork(sandbox: Sandbox) -> Forker | None:
+    forker = Forker(sandbox)
+    if forker.pid in process.children(os.getpid()):
+        return forker
+    # The kernel does not tell who is left of a job beside the forker.
+    forker.close()
+    return None
 
 
 def _is_born_inside(request: LaunchRequest) -> bool:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,14 @@ def request(**fields: Any) -> LaunchRequest:
     return LaunchRequest("id", ("true",), {}, "/", "/l", None, "/r", "/e", "/s", None, 1.0, 30.0, **given)
 
 
+@contextlib.contextmanager
+def open_link() -> Iterator[int]:
+    """A link through which nothing comes."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours.fileno()
+
+
 V2 = CgroupPlan(2, "/sys/fs/cgroup", ())
 
 
@@ -272,12 +282,15 @@ V2 = CgroupPlan(2, "/sys/fs/cgroup", ())
 def test_no_spare_that_is_in_the_way(last: LaunchRequest) -> None:
     """What a spare would keep busy, or can't be moved into its cgroup, is not prepared."""
     spares = Spares()
-    spares.prepare(last)
+    with open_link() as link:
+        spares.prepare(last, link)
     assert spares.take(request()) is None
 
 
 def test_walls_that_can_not_be_built(tmp_path: Path) -> None:
     """A spare that fails is none: the next job finds out what is wrong."""
     spares = Spares()
-    spares.prepare(request(sandbox=walls(0)._replace(seccomp=str(tmp_path / "missing"))))
+    with open_link() as link:
+        spares.prepare(request(sandbox=walls(0)._replace(seccomp=str(tmp_path / "missing"))), link)
+        spares.prepare(request(sandbox=walls(0)._replace(hostname="x" * 65)), link)
     assert spares.take(request()) is None
