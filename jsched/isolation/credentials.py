@@ -1,4 +1,4 @@
-"""The steps that decide as whom the command runs, and with which privileges: none."""
+"""The steps about users and privileges that do not depend on the job; the rest is in room."""
 
 from __future__ import annotations
 
@@ -28,25 +28,6 @@ def drop_bounding_set(site: Site) -> None:
         raise PermissionError(errno.EPERM, "capabilities on the host")
     privileges.drop_from_bounding_set(site.sandbox.capabilities)
     privileges.lock_securebits(root_is_special=site.sandbox.capabilities != 0)
-
-
-def become_user(site: Site) -> None:
-    """Become the user and group that the command runs as, in no other group."""
-    if not site.sandbox.has_user_namespace and 0 in (site.sandbox.uid, site.sandbox.gid):
-        raise PermissionError(errno.EPERM, "root of the host")
-    _leave_groups(site)
-    os.setresgid(site.sandbox.gid, site.sandbox.gid, site.sandbox.gid)
-    os.setresuid(site.sandbox.uid, site.sandbox.uid, site.sandbox.uid)
-
-
-def drop_capabilities(site: Site) -> None:
-    """Have no capability in any set but those that were asked for."""
-    privileges.set_capabilities(site.sandbox.capabilities)
-
-
-def become_undumpable(site: Site) -> None:
-    """Keep the command, which runs as the same user, from looking into init."""
-    privileges.set_not_dumpable()
 
 
 def forbid_new_privileges(site: Site) -> None:

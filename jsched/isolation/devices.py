@@ -6,7 +6,6 @@ import errno
 import os
 
 from jsched.isolation.places import attach
-from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Site
 from jsched.linux import mount_api
 from jsched.linux.mount_api import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
@@ -21,7 +20,6 @@ _DEV_LINKS = (
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 )
-_TTY_GROUP = 5
 
 
 def take_devices(site: Site) -> None:
@@ -33,7 +31,7 @@ def take_devices(site: Site) -> None:
 
 def make_dev(site: Site) -> None:
     """Mount a /dev that has the harmless devices and nothing else."""
-    base = os.open("dev", os.O_PATH | os.O_CLOEXEC, dir_fd=site.scratch)
+    base = os.open("dev", os.O_PATH | os.O_CLOEXEC, dir_fd=site.furniture)
     for name in ("pts", "shm"):
         os.mkdir(name, 0o755, dir_fd=base)
     for name, target in _DEV_LINKS:
@@ -41,18 +39,8 @@ def make_dev(site: Site) -> None:
     for name in site.devices:
         os.close(os.open(name, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644, dir_fd=base))
     os.close(base)
-    dev = mount_api.open_tree("dev", at=site.scratch)
+    dev = mount_api.open_tree("dev", at=site.furniture)
     mount_api.mount_setattr(dev, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
     attach(site, dev, "dev")
     for name, device in site.devices.items():
         mount_api.move_mount_to(device, dev, name)
-    options = {"mode": "620", "ptmxmode": "666"}
-    if _maps_group(site.sandbox, _TTY_GROUP):
-        options["gid"] = str(_TTY_GROUP)
-    attach(site, mount_api.new_mount("devpts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, options), "dev/pts")
-
-
-def _maps_group(sandbox: Sandbox, gid: int) -> bool:
-    if not sandbox.has_user_namespace:
-        return True
-    return any(one.inside <= gid < one.inside + one.size for one in sandbox.gid_map)

@@ -1,6 +1,6 @@
 """The process that is PID 1 of a job's namespaces.
 
-Who starts me: the job's monitor, by clone.
+Who starts me: the job's monitor, by clone, or its forker, as a child of the monitor.
 What I own: every process of the job, because the kernel kills all that is in a PID namespace with its PID 1.
 When I end: when the command has ended, a step has failed, or the monitor ends (PDEATHSIG).
 What outlives me: nothing.
@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import signal
 from typing import NoReturn
 
-from jsched.isolation import order, plan, surroundings
-from jsched.isolation.reports import ENDED, FAILED, READY, STARTED, encode
+from jsched.isolation import plan
+from jsched.isolation.launch import Launch
+from jsched.isolation.reports import ENDED, FAILED, STARTED, encode
+from jsched.isolation.room import Room
 from jsched.isolation.site import Site
-from jsched.linux import syscalls
-from jsched.linux.spawn import Spawner
+from jsched.linux import bare, syscalls
+from jsched.linux.prepared import Failed
 
 EXIT_STATUS = 127
 
@@ -37,41 +40,46 @@ FORWARDED = frozenset(
         signal.SIGWINCH,
     }
 )
-# What monitors and Python ignore.
-_SPAWNER = Spawner((signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ))
-_STDIO = (0, 1, 2)
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(site: Site) -> NoReturn:
-    """Build the walls, start the command and wait for it, telling the monitor each of it through `site.reports`."""
+@functools.cache
+def prepare_launch() -> Launch:
+    """Return the memory that every init of this process starts its command from."""
+    return Launch(FORWARDED | {signal.SIGCHLD}, encode(STARTED))
+
+
+def run(site: Site, room: Room, launch: Launch, *, behind: bool = False) -> NoReturn:
+    """Build the walls, start the command and wait for it, telling the monitor each of it through `site.reports`.
+
+    An init that is `behind` the common walls already, because it was forked there, builds the rest.
+    """
     name = "init"
     number = errno.ENOTRECOVERABLE
     try:
-        syscalls.prctl_set_name("jsched-init")
-        for step in plan.WALLS:
-            if step.applies(site.sandbox):
-                name = step.name
-                step.take(site)
-        if site.command is None:
-            name = "order"
-            os.write(site.reports, encode(READY))
-            _rehearse()
-            order.receive(site)
-            name = "cgroup"
-            surroundings.join_cgroup(site)
-        for step in plan.LAST_STEPS:
-            name = step.name
-            step.take(site)
-        name = "exec"
-        command = _start(site)
+        room.calls.set(room.reports, site.reports)
+        if behind:
+            room.calls.make("fresh")
+        else:
+            syscalls.prctl_set_name("jsched-init")
+            for step in plan.COMMON:
+                if step.applies(site.sandbox):
+                    name = step.name
+                    step.take(site)
+            _hand_over(site, room)
+        room.calls.make("inner")
+        if not behind:
+            for step in plan.PLACED:
+                if step.applies(site.sandbox):
+                    name = step.name
+                    step.take(site)
+        room.calls.make("locks")
         name = "init"
-        os.write(site.reports, encode(STARTED))
-        for fd in _STDIO:
-            os.close(fd)
-        status = _wait(command)
-        os.write(site.reports, encode(ENDED, status))
-        os._exit(0)
+        if launch.receive(site):
+            _serve(site, launch)
+        # A monitor that does without its spare has closed the socket.
+        bare.exit_group(0)
+    except Failed as failure:
+        name, number = failure.step, failure.number
     except OSError as error:
         number = error.errno or number
     except ValueError:
@@ -87,30 +95,33 @@ def run(site: Site) -> NoReturn:
             os._exit(EXIT_STATUS)
 
 
-def _rehearse() -> None:
-    """Start what can't be executed: the pages that a start writes to are copied now, while nobody waits for it."""
-    with contextlib.suppress(OSError):
-        _SPAWNER.spawn(b"/", (b"/",), (), _STDIO)
+def _hand_over(site: Site, room: Room) -> None:
+    """Give the prepared calls what the common steps have made."""
+    room.calls.set(room.root, site.root)
+    room.calls.set(room.furniture, site.furniture)
+    room.calls.set(room.scratch, site.scratch)
 
 
-def _start(site: Site) -> int:
-    """Start the command in a session of its own, with every signal at its default and none blocked."""
-    asked = site.known_command()
-    argv = [os.fsencode(argument) for argument in asked.argv]
-    env = [os.fsencode(f"{name}={value}") for name, value in asked.env.items()]
-    return _SPAWNER.spawn_command(argv, env, os.fsencode(asked.env.get("PATH", _DEFAULT_PATH)), _STDIO)
+def _serve(site: Site, launch: Launch) -> None:
+    """Start the command and wait for its end."""
+    launch.enter_workdir(site)
+    launch.set_stdio(site)
+    launch.close_descriptors(site)
+    command = launch.execute(site)
+    launch.tell_started(site)
+    status = _wait(launch, command)
+    os.write(site.reports, encode(ENDED, status))
 
 
-def _wait(command: int) -> int:
+def _wait(launch: Launch, command: int) -> int:
     """Reap whatever ends, forward what arrives, and return the command's wait status when it has ended."""
-    awaited = FORWARDED | {signal.SIGCHLD}
     while True:
-        number = signal.sigwait(awaited)
+        number = launch.wait_for_signal()
         if number != signal.SIGCHLD:
             _forward(command, number)
             continue
         while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = launch.reap()
             if pid == command:
                 return status
             if pid == 0:

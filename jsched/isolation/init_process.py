@@ -43,6 +43,11 @@ class InitProcess:
             self.hear()
 
     @property
+    def ready(self) -> bool:
+        """Whether it has told that its walls are up."""
+        return self._told.ready
+
+    @property
     def started(self) -> bool:
         """Whether it has told that the command is executed."""
         return self._told.started
@@ -64,7 +69,7 @@ class InitProcess:
             while self._told.status is None and self._read():
                 pass
         finally:
-            self._close()
+            self.close()
         return init_status if self._told.status is None else self._told.status
 
     def kill(self) -> None:
@@ -72,6 +77,10 @@ class InitProcess:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self._reap()
+
+    def close(self) -> None:
+        """Forget it; for one that somebody else has reaped."""
+        os.close(self._reports)
 
     def _read(self) -> bool:
         """Take in what can be read, waiting for it; return whether there was anything."""
@@ -82,7 +91,4 @@ class InitProcess:
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
-        self._close()
-
-    def _close(self) -> None:
-        os.close(self._reports)
+        self.close()

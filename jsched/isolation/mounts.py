@@ -1,38 +1,20 @@
 """The steps that build the file system a job sees.
 
-All of it happens in a mount namespace of the job's own. Everything writable comes from one file system in
-memory, so that one size limits it all.
+All of it happens in a mount namespace of the job's own, or of a forker's. What is written to is in room.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 
-from jsched.isolation.places import EMPTY, HARMLESS, attach, cover, make_place
-from jsched.isolation.sandbox import HOST, ROOTFS
+from jsched.isolation import scratch
+from jsched.isolation.places import HARMLESS, attach, cover, make_place
+from jsched.isolation.sandbox import ROOTFS
 from jsched.isolation.site import CLOSED, Site
 from jsched.linux import mount_api
 from jsched.linux.mount_api import MOUNT_ATTR_RDONLY
 from jsched.linux.openat2 import open_inside
-
-# Where the file system in memory is mounted while the others are built; it is hidden behind an empty one after.
-_SCRATCH_PLACE = "/sys"
-_DIRECTORIES = (
-    ("dev", 0o755),
-    ("empty", 0o555),
-    ("tmp", 0o1777),
-    ("var-tmp", 0o1777),
-    ("shm", 0o1777),
-    ("run", 0o755),
-    ("lower", 0o755),
-    ("upper", 0o755),
-    ("work", 0o755),
-)
-_WRITABLE = (("tmp", "tmp"), ("shm", "dev/shm"))
-# In a root file system everything is writable already.
-_WRITABLE_ON_HOST = (("var-tmp", "var/tmp"), ("run", "run"))
 
 
 def open_sources(site: Site) -> None:
@@ -53,35 +35,15 @@ def make_private(site: Site) -> None:
 
 def make_scratch(site: Site) -> None:
     """Make the file system in memory, with a directory for each use."""
-    size = site.sandbox.scratch_size
-    options = {"size": str(size), "nr_inodes": str(max(1024, size // 4096)), "mode": "0755"}
-    site.scratch = mount_api.new_mount("tmpfs", HARMLESS, options)
-    attach(site, site.scratch, _SCRATCH_PLACE)
+    site.scratch = site.furniture = mount_api.new_mount("tmpfs", HARMLESS, scratch.options(site.sandbox))
+    attach(site, site.scratch, scratch.PLACE)
     os.umask(0)
-    for name, mode in _DIRECTORIES:
+    for name, mode in scratch.DIRECTORIES:
         os.mkdir(name, mode, dir_fd=site.scratch)
 
 
-def make_proc(site: Site) -> None:
-    """Mount a read-only /proc of the job's own processes, and cover what tells too much of the host."""
-    # Before the old root goes: only where a whole /proc is in sight may a user namespace mount another.
-    attach(site, mount_api.new_mount("proc", EMPTY), "proc")
-    for name in site.sandbox.masked:
-        cover(site, f"proc/{name}")
-
-
-def make_writable(site: Site) -> None:
-    """Mount what the job may write to."""
-    for name, place in _WRITABLE:
-        attach(site, mount_api.open_tree(name, at=site.scratch), place)
-    if site.sandbox.mode == HOST:
-        for name, place in _WRITABLE_ON_HOST:
-            with contextlib.suppress(FileNotFoundError):
-                attach(site, mount_api.open_tree(name, at=site.scratch), place)
-
-
 def hide(site: Site) -> None:
-    """Cover what is none of the job's business, and the file system in memory itself."""
+    """Cover what is none of the job's business."""
     for number, path in enumerate(site.sandbox.hidden):
         if any(one.target.startswith(f"{path}/") for one in site.sandbox.binds):
             # Places for the binds have to be made in this one.
@@ -89,7 +51,6 @@ def hide(site: Site) -> None:
             attach(site, mount_api.open_tree(f"cover-{number}", at=site.scratch), path)
         else:
             cover(site, path)
-    cover(site, _SCRATCH_PLACE)
 
 
 def bind(site: Site) -> None:

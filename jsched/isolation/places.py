@@ -40,7 +40,7 @@ def cover(site: Site, path: str) -> None:
         return
     try:
         if stat.S_ISDIR(os.fstat(target).st_mode):
-            cover = mount_api.open_tree("empty", at=site.scratch)
+            cover = mount_api.open_tree("empty", at=site.furniture)
             mount_api.mount_setattr(cover, EMPTY)
         else:
             cover = mount_api.open_tree("dev/null", at=site.root)

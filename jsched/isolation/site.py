@@ -1,4 +1,4 @@
-"""What the steps of the plan work on, from the fork of init to the start of the command."""
+"""What the steps of the plan work on, from the fork to the start of the command."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ class Command(NamedTuple):
 
 
 class Site:
-    """The sandbox to build, the command to start in it, and the descriptors that steps leave for later ones.
+    """The sandbox to build, and the descriptors that steps leave for later ones.
 
     privileged  whether the monitor is root, so that ids could be mapped freely and groups can be left
-    command     None as long as init does not know it, and then waits for it at `orders`
-    log         what the command prints into
+    log         what the command prints into, once it has come
     reports     the pipe to the monitor
     gate        the pipe through which the monitor lets init go, when the user namespace has its maps
-    orders      the socket that the command comes through, if it comes later; order.receive()
-    tasks       `tasks` files of cgroups of version 1, that init writes itself into
-    seccomp     the compiled filter
+    orders      the socket that the command comes through; order.send()
+    tasks       `tasks` files of cgroups of version 1, that init writes itself into at once
     tree        an unattached mount of the root file system's tree
     sources     unattached mounts of what is to be bound, in the order of the binds
     devices     unattached mounts of the host's device nodes, by name
+    furniture   the file system in memory that /dev and empty directories are taken from
     scratch     the file system in memory that all writable directories are taken from
     root        the root directory of the job
     """
 
     __slots__ = (
-        "command",
         "devices",
+        "furniture",
         "gate",
         "log",
         "orders",
@@ -47,35 +46,27 @@ class Site:
         "root",
         "sandbox",
         "scratch",
-        "seccomp",
         "sources",
         "tasks",
         "tree",
     )
 
-    def __init__(self, sandbox: Sandbox, *, reports: int, gate: int, seccomp: bytes) -> None:
+    def __init__(self, sandbox: Sandbox, *, reports: int, gate: int, orders: int) -> None:
         self.sandbox = sandbox
         self.reports = reports
         self.gate = gate
         self.privileged = os.geteuid() == 0
-        self.seccomp = seccomp
-        self.command: Command | None = None
+        self.orders = orders
         self.log = CLOSED
-        self.orders = CLOSED
         self.tasks: tuple[int, ...] = ()
         self.tree = CLOSED
         self.sources: list[int] = []
         self.devices: dict[str, int] = {}
+        self.furniture = CLOSED
         self.scratch = CLOSED
         self.root = CLOSED
 
     def descriptors(self) -> list[int]:
         """Return every descriptor that was made for this site by the monitor."""
-        named = (self.reports, self.gate, self.orders, self.log, self.tree)
+        named = (self.reports, self.gate, self.orders, self.tree)
         return [fd for fd in (*named, *self.tasks, *self.sources) if fd != CLOSED]
-
-    def known_command(self) -> Command:
-        """Return the command; raises ValueError while there is none."""
-        if self.command is None:
-            raise ValueError("no command has come")
-        return self.command

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import select
-import socket
 from collections.abc import Sequence
 
 from jsched.isolation import order
+from jsched.isolation.forker_process import Forker
+from jsched.isolation.init import prepare_launch
 from jsched.isolation.init_process import InitProcess, StepFailed
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
-from jsched.isolation.start import fork_init
+from jsched.isolation.start import START_SECONDS, fork_init
 
 
 def try_walls(sandbox: Sandbox) -> tuple[str, int] | None:
@@ -32,22 +31,15 @@ class Spare:
     """Builds its walls at once and then waits for a command.
 
     Whoever waits for any child gets its pid too, should it end early. It is used with start(), once, or ended
-    with close(). Until then it keeps the file systems busy that were mounted when it was forked.
+    with close().
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        """Fork it; raises StepFailed, and so may InitProcess.wait_until_started() for a wall that fails later."""
-        self.sandbox = sandbox
-        self._mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-        self._orders, theirs = socket.socketpair()
-        try:
-            self._init = fork_init(sandbox, orders=theirs.fileno())
-        except BaseException:
-            self._orders.close()
-            os.close(self._mounts)
-            raise
-        finally:
-            theirs.close()
+    def __init__(self, sandbox: Sandbox, forker: Forker | None = None) -> None:
+        """Fork it, or have it forked behind the walls of a forker of the same sandbox.
+
+        Raises StepFailed, and so may InitProcess.wait_until_started() for a wall that fails later.
+        """
+        self._init, self._orders = fork_init(sandbox) if forker is None else forker.fork_init()
 
     @property
     def pid(self) -> int:
@@ -59,27 +51,17 @@ class Spare:
         try:
             self._init.wait_until_ready()
         except StepFailed:
-            self._forget()
+            self._orders.close()
             raise
 
-    def fits(self, sandbox: Sandbox) -> bool:
-        """Return whether its walls are those of `sandbox`, and the host's mounts are what they were."""
-        poller = select.poll()
-        # The kernel tells of a change as an error and urgent data, proc_pid_mounts(5).
-        poller.register(self._mounts, select.POLLPRI)
-        return self.sandbox == sandbox and not poller.poll(0)
-
-    def start(self, command: Command, log: int, *, tasks: Sequence[int] = ()) -> InitProcess:
+    def start(
+        self, command: Command, log: int, *, tasks: Sequence[int] = (), seconds: float = START_SECONDS
+    ) -> InitProcess:
         """Hand it the command, as to start.start(); raises OSError if it is gone, and it has to be closed then."""
-        order.send(self._orders, command, log, tasks)
-        os.close(self._mounts)
+        order.send(self._orders, command, log, tasks, address=prepare_launch().address, seconds=seconds)
         return self._init
 
     def close(self) -> None:
         """End it and all that is in its namespaces, and reap it."""
-        self._forget()
-        self._init.kill()
-
-    def _forget(self) -> None:
         self._orders.close()
-        os.close(self._mounts)
+        self._init.kill()

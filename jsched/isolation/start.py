@@ -11,67 +11,112 @@ import errno
 import functools
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
-from jsched.isolation import init, mounts, owners
+from jsched.isolation import init, mounts, order, owners, plan
+from jsched.isolation.init import prepare_launch
 from jsched.isolation.init_process import InitProcess, StepFailed
+from jsched.isolation.launch import Launch
+from jsched.isolation.room import Room
 from jsched.isolation.sandbox import NONE, Sandbox
 from jsched.isolation.site import CLOSED, Command, Site
 from jsched.linux import namespaces
+from jsched.linux.prepared import Failed
 
-_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWUTS
+START_SECONDS = 30.0
+_NAMESPACES = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWUTS
 
 
 def start(
-    sandbox: Sandbox, command: Command, log: int, *, tasks: Sequence[int] = (), cgroup: int | None = None
+    sandbox: Sandbox,
+    command: Command,
+    log: int,
+    *,
+    tasks: Sequence[int] = (),
+    cgroup: int | None = None,
+    seconds: float = START_SECONDS,
 ) -> InitProcess:
     """Fork init, which builds the walls and then starts the command; return before it has.
 
     `log` becomes the command's standard output and error. The cgroup to be in is given by descriptors: of its
-    `tasks` files in version 1, of its directory in version 2. Raises StepFailed, with nothing left behind.
+    `tasks` files in version 1, of its directory in version 2. Init has so many seconds to take the command.
+    Raises StepFailed, with nothing left behind.
     """
-    return fork_init(sandbox, command, log, tasks, cgroup)
+    init, orders = fork_init(sandbox, tasks=tasks, cgroup=cgroup)
+    try:
+        order.send(orders, command, log, (), address=prepare_launch().address, seconds=seconds)
+    except ConnectionError:
+        # It has failed, and says so to whoever waits for it to have started.
+        pass
+    except TimeoutError as error:
+        init.kill()
+        raise StepFailed("start", errno.ETIMEDOUT) from error
+    except OSError as error:
+        init.kill()
+        raise StepFailed("exec", error.errno or errno.EIO) from error
+    return init
 
 
 def fork_init(
+    sandbox: Sandbox, *, tasks: Sequence[int] = (), cgroup: int | None = None
+) -> tuple[InitProcess, socket.socket]:
+    """Fork init; return it, and the socket that its command goes through. Raises StepFailed, with nothing left."""
+    flags = _NAMESPACES | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWIPC
+    if sandbox.network == NONE:
+        flags |= namespaces.CLONE_NEWNET
+    return fork(sandbox, flags, init.run, tasks=tasks, cgroup=cgroup)
+
+
+def fork(
     sandbox: Sandbox,
-    command: Command | None = None,
-    log: int = CLOSED,
+    flags: int,
+    run: Callable[[Site, Room, Launch], NoReturn],
+    *,
     tasks: Sequence[int] = (),
     cgroup: int | None = None,
-    orders: int = CLOSED,
-) -> InitProcess:
-    """Fork init with a command, or with a socket that its command will come through; see start() and Spare."""
-    with contextlib.ExitStack() as cleanup:
-        with _step("seccomp"):
-            program = _program(sandbox.seccomp) if sandbox.seccomp else b""
-        with _step("clone"):
+) -> tuple[InitProcess, socket.socket]:
+    """Fork a process of the sandbox into new namespaces, of which the user namespace gets its maps.
+
+    It goes on in `run`. Returns it and the other end of its socket. Raises StepFailed, with nothing left behind.
+    """
+    room = _room(sandbox)
+    launch = prepare_launch()
+    if sandbox.has_user_namespace:
+        flags |= namespaces.CLONE_NEWUSER
+    with contextlib.ExitStack() as cleanup, contextlib.ExitStack() as undo:
+        with step("clone"):
             reports, told = os.pipe()
+            undo.callback(os.close, reports)
             cleanup.callback(os.close, told)
             gate, opener = os.pipe()
             cleanup.callback(os.close, gate)
             cleanup.callback(os.close, opener)
-        site = Site(sandbox, reports=told, gate=gate, seccomp=program)
-        site.command, site.log, site.tasks, site.orders = command, log, tuple(tasks), orders
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            cleanup.callback(theirs.close)
+        site = Site(sandbox, reports=told, gate=gate, orders=theirs.fileno())
+        site.tasks = tuple(tasks)
+        _open_sources(site, cleanup)
+        with step("clone"):
+            pid = namespaces.fork_into(flags, cgroup)
+        if pid == 0:
+            run(site, room, launch)
         try:
-            _open_sources(site, cleanup)
-            pid = _fork(site, cgroup)
-            try:
-                _admit(site, pid, opener)
-            except BaseException:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                raise
+            _admit(site, pid, opener)
         except BaseException:
-            os.close(reports)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
             raise
-    return InitProcess(pid, reports)
+        undo.pop_all()
+    return InitProcess(pid, reports), ours
 
 
 def _open_sources(site: Site, cleanup: contextlib.ExitStack) -> None:
     """Open what only the monitor may open, if it is root: init will be nobody on the host."""
     if site.privileged:
-        with _step("sources"):
+        with step("sources"):
             try:
                 mounts.open_sources(site)
             finally:
@@ -80,29 +125,16 @@ def _open_sources(site: Site, cleanup: contextlib.ExitStack) -> None:
                         cleanup.callback(os.close, fd)
 
 
-def _fork(site: Site, cgroup: int | None) -> int:
-    flags = _NAMESPACES
-    if site.sandbox.has_user_namespace:
-        flags |= namespaces.CLONE_NEWUSER
-    if site.sandbox.network == NONE:
-        flags |= namespaces.CLONE_NEWNET
-    with _step("clone"):
-        pid = namespaces.fork_into(flags, cgroup)
-    if pid == 0:
-        init.run(site)
-    return pid
-
-
 def _admit(site: Site, pid: int, opener: int) -> None:
     """Give init its ids, and let it go."""
     sandbox = site.sandbox
-    with _step("maps"):
+    with step("maps"):
         if sandbox.has_user_namespace:
             namespaces.write_id_maps(pid, sandbox.uid_map, sandbox.gid_map)
     if sandbox.has_user_namespace and site.privileged:
-        with _step("owners"):
+        with step("owners"):
             owners.map_owners(site, pid)
-    with _step("maps"):
+    with step("maps"):
         os.write(opener, b".")
 
 
@@ -113,8 +145,19 @@ def _program(path: str) -> bytes:
         return file.read()
 
 
+@functools.lru_cache(maxsize=4)
+def _room(sandbox: Sandbox) -> Room:
+    with step("seccomp"):
+        program = _program(sandbox.seccomp) if sandbox.seccomp else b""
+    try:
+        return plan.prepare(sandbox, program, privileged=os.geteuid() == 0)
+    except Failed as failure:
+        raise StepFailed(failure.step, failure.number) from failure
+
+
 @contextlib.contextmanager
-def _step(name: str) -> Iterator[None]:
+def step(name: str) -> Iterator[None]:
+    """Make an OSError the StepFailed of a step."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The steps about everything but files and privileges: session, network, names, limits, descriptors."""
+"""The steps about everything but files and privileges: descriptors, session, cgroup, names, limits."""
 
 from __future__ import annotations
 
@@ -9,24 +9,12 @@ import select
 import signal
 
 from jsched.isolation.site import Site
-from jsched.linux import host, namespaces, syscalls
-from jsched.linux.seccomp import load_filter
+from jsched.linux import host, syscalls
 
 
 def start_session(site: Site) -> None:
     """Leave the monitor's session, and with it every terminal."""
     os.setsid()
-
-
-def enter_cgroup_namespace(site: Site) -> None:
-    """Show the job's cgroup as the root of all cgroups."""
-    # Only now: a namespace made by clone(2) has its root at the parent's cgroup.
-    namespaces.unshare(namespaces.CLONE_NEWCGROUP)
-
-
-def raise_loopback(site: Site) -> None:
-    """Make 127.0.0.1 and ::1 usable, the only addresses there are."""
-    host.raise_loopback()
 
 
 def set_hostname(site: Site) -> None:
@@ -48,14 +36,6 @@ def volunteer_for_memory_shortage(site: Site) -> None:
     os.close(fd)
 
 
-def enter_workdir(site: Site) -> None:
-    """Enter the working directory, as the user that the command runs as."""
-    os.chdir(os.fsencode(site.known_command().workdir))
-    # Linux says so of a directory that lies outside the root directory, getcwd(3).
-    if not os.getcwdb().startswith(b"/"):
-        raise OSError(errno.ENOENT, "the working directory is out of reach")
-
-
 def die_with_monitor(site: Site) -> None:
     """Be killed when the monitor ends, and everything in the namespace with it."""
     # Not before the last change of credentials, which would take it back, prctl(2).
@@ -65,15 +45,6 @@ def die_with_monitor(site: Site) -> None:
     # The parent's pid is 0 in a new PID namespace, but a pipe without a reader tells that it is gone.
     if poller.poll(0):
         raise OSError(errno.ESRCH, "the monitor is gone")
-
-
-def set_stdio(site: Site) -> None:
-    """Read nothing, and print into the log."""
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(null, 0)
-    os.dup2(site.log, 1)
-    os.dup2(site.log, 2)
-    os.umask(site.sandbox.umask)
 
 
 def forget_monitor(site: Site) -> None:
@@ -89,17 +60,6 @@ def join_cgroup(site: Site) -> None:
     """Enter the job's cgroup, by descriptors that the monitor has opened with its own rights."""
     for fd in site.tasks:
         os.write(fd, b"0")
-
-
-def close_descriptors(site: Site) -> None:
-    """Hold nothing but the three standard streams and the pipe to the monitor."""
-    syscalls.close_range(3, site.reports - 1)
-    syscalls.close_range(site.reports + 1, syscalls.LAST_DESCRIPTOR)
-
-
-def filter_system_calls(site: Site) -> None:
-    """Have every system call judged by the filter, for good."""
-    load_filter(site.seccomp)
 
 
 def _at_most(wanted: int, most: int) -> int:

@@ -8,13 +8,14 @@ import struct
 
 from jsched.linux.call import library_call
 
-_AF_INET = 2
-_SOCK_DGRAM = 2
+AF_INET = 2
+SOCK_DGRAM = 2
 _SOCK_CLOEXEC = os.O_CLOEXEC
-_SIOCSIFFLAGS = 0x8914
+SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
 # struct ifreq of netdevice(7): the interface's name, its flags, and the rest of a union.
 _IFREQ = struct.Struct("=16sh22x")
+LOOPBACK_UP = _IFREQ.pack(b"lo", _IFF_UP)
 
 _sethostname = library_call("sethostname", ctypes.c_char_p, ctypes.c_size_t)
 _socket = library_call("socket", ctypes.c_int, ctypes.c_int, ctypes.c_int)
@@ -32,8 +33,8 @@ def raise_loopback() -> None:
 
     Raises OSError. Source: netdevice(7).
     """
-    control = _socket(_AF_INET, _SOCK_DGRAM | _SOCK_CLOEXEC, 0)
+    control = _socket(AF_INET, SOCK_DGRAM | _SOCK_CLOEXEC, 0)
     try:
-        _ioctl(control, _SIOCSIFFLAGS, _IFREQ.pack(b"lo", _IFF_UP))
+        _ioctl(control, SIOCSIFFLAGS, LOOPBACK_UP)
     finally:
         os.close(control)

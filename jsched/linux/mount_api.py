@@ -22,29 +22,38 @@ MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 
 _AT_FDCWD = -100
-_AT_EMPTY_PATH = 0x1000
+AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
-_OPEN_TREE_CLONE = 1
-_MOVE_MOUNT_F_EMPTY_PATH = 0x4
-_MOVE_MOUNT_T_EMPTY_PATH = 0x40
-_FSOPEN_CLOEXEC = 1
-_FSMOUNT_CLOEXEC = 1
-_FSCONFIG_SET_FLAG = 0
-_FSCONFIG_SET_STRING = 1
-_FSCONFIG_CMD_CREATE = 6
+OPEN_TREE_CLONE = 1
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+FSOPEN_CLOEXEC = 1
+FSMOUNT_CLOEXEC = 1
+FSCONFIG_SET_FLAG = 0
+FSCONFIG_SET_STRING = 1
+FSCONFIG_CMD_CREATE = 6
 _MNT_DETACH = 2
+# The numbers are the same on every architecture.
+NR_OPEN_TREE = 428
+NR_MOVE_MOUNT = 429
+NR_FSOPEN = 430
+NR_FSCONFIG = 431
+NR_FSMOUNT = 432
+NR_MOUNT_SETATTR = 442
 # struct mount_attr: what is set, what is cleared, propagation, user namespace.
-_MOUNT_ATTR = struct.Struct("=QQQQ")
+MOUNT_ATTR = struct.Struct("=QQQQ")
 
-_open_tree = system_call("open_tree", 428, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_open_tree = system_call("open_tree", NR_OPEN_TREE, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _move_mount = system_call(
-    "move_mount", 429, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
+    "move_mount", NR_MOVE_MOUNT, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
 )
-_fsopen = system_call("fsopen", 430, ctypes.c_char_p, ctypes.c_uint)
-_fsconfig = system_call("fsconfig", 431, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)
-_fsmount = system_call("fsmount", 432, ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
+_fsopen = system_call("fsopen", NR_FSOPEN, ctypes.c_char_p, ctypes.c_uint)
+_fsconfig = system_call(
+    "fsconfig", NR_FSCONFIG, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int
+)
+_fsmount = system_call("fsmount", NR_FSMOUNT, ctypes.c_int, ctypes.c_uint, ctypes.c_uint)
 _mount_setattr = system_call(
-    "mount_setattr", 442, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t
+    "mount_setattr", NR_MOUNT_SETATTR, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t
 )
 _pivot_root = system_call("pivot_root", 155 if ON_X86_64 else 41, ctypes.c_char_p, ctypes.c_char_p)
 _umount2 = library_call("umount2", ctypes.c_char_p, ctypes.c_int)
@@ -56,11 +65,11 @@ def open_tree(path: str, *, at: int = _AT_FDCWD, recursive: bool = False) -> int
     An empty path stands for `at` itself; `recursive` brings along what is mounted below. A symbolic link
     at the end is followed. Raises OSError. Source: open_tree(2) with OPEN_TREE_CLONE.
     """
-    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC
     if recursive:
         flags |= _AT_RECURSIVE
     if not path:
-        flags |= _AT_EMPTY_PATH
+        flags |= AT_EMPTY_PATH
     return _open_tree(at, os.fsencode(path), flags)
 
 
@@ -69,7 +78,7 @@ def move_mount(mount: int, target: int) -> None:
 
     Raises OSError. Source: move_mount(2).
     """
-    _move_mount(mount, b"", target, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
+    _move_mount(mount, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
 
 
 def move_mount_to(mount: int, directory: int, name: str) -> None:
@@ -77,7 +86,7 @@ def move_mount_to(mount: int, directory: int, name: str) -> None:
 
     Raises OSError. Source: move_mount(2).
     """
-    _move_mount(mount, b"", directory, os.fsencode(name), _MOVE_MOUNT_F_EMPTY_PATH)
+    _move_mount(mount, b"", directory, os.fsencode(name), MOVE_MOUNT_F_EMPTY_PATH)
 
 
 def mount_setattr(mount: int, attributes: int, *, recursive: bool = False, propagation: int = 0) -> None:
@@ -85,8 +94,8 @@ def mount_setattr(mount: int, attributes: int, *, recursive: bool = False, propa
 
     Raises OSError. Source: mount_setattr(2).
     """
-    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
-    _mount_setattr(mount, b"", flags, _MOUNT_ATTR.pack(attributes, 0, propagation, 0), _MOUNT_ATTR.size)
+    flags = AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    _mount_setattr(mount, b"", flags, MOUNT_ATTR.pack(attributes, 0, propagation, 0), MOUNT_ATTR.size)
 
 
 def map_ids(mount: int, user_namespace: int) -> None:
@@ -94,8 +103,8 @@ def map_ids(mount: int, user_namespace: int) -> None:
 
     Raises OSError, EINVAL where the file system can't do that. Source: mount_setattr(2) with MOUNT_ATTR_IDMAP.
     """
-    attributes = _MOUNT_ATTR.pack(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
-    _mount_setattr(mount, b"", _AT_EMPTY_PATH | _AT_RECURSIVE, attributes, _MOUNT_ATTR.size)
+    attributes = MOUNT_ATTR.pack(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    _mount_setattr(mount, b"", AT_EMPTY_PATH | _AT_RECURSIVE, attributes, MOUNT_ATTR.size)
 
 
 def new_mount(file_system: str, attributes: int, options: dict[str, str] | None = None) -> int:
@@ -104,15 +113,15 @@ def new_mount(file_system: str, attributes: int, options: dict[str, str] | None 
     An option whose value is empty is a flag. Raises OSError, ENODEV if the kernel has no such file system,
     EPERM if it may not be mounted in this user namespace. Source: fsopen(2), fsconfig(2), fsmount(2).
     """
-    context = _fsopen(file_system.encode(), _FSOPEN_CLOEXEC)
+    context = _fsopen(file_system.encode(), FSOPEN_CLOEXEC)
     try:
         for name, value in (options or {}).items():
             if value:
-                _fsconfig(context, _FSCONFIG_SET_STRING, name.encode(), os.fsencode(value), 0)
+                _fsconfig(context, FSCONFIG_SET_STRING, name.encode(), os.fsencode(value), 0)
             else:
-                _fsconfig(context, _FSCONFIG_SET_FLAG, name.encode(), None, 0)
-        _fsconfig(context, _FSCONFIG_CMD_CREATE, None, None, 0)
-        return _fsmount(context, _FSMOUNT_CLOEXEC, attributes)
+                _fsconfig(context, FSCONFIG_SET_FLAG, name.encode(), None, 0)
+        _fsconfig(context, FSCONFIG_CMD_CREATE, None, None, 0)
+        return _fsmount(context, FSMOUNT_CLOEXEC, attributes)
     finally:
         os.close(context)
 

@@ -21,6 +21,7 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
+CLONE_PARENT = 0x00008000
 
 _CLONE_INTO_CGROUP = 0x200000000
 # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
@@ -50,14 +51,16 @@ def fork_into(namespaces: int, cgroup: int | None = None) -> int:
     clone3(2). Source: clone(2).
     """
     flags = namespaces if cgroup is None else namespaces | _CLONE_INTO_CGROUP
-    arguments = _CLONE_ARGS.pack(flags, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, cgroup or 0)
+    # A sibling tells of its end as this process does: the signal may not be given, clone(2).
+    told = 0 if namespaces & CLONE_PARENT else signal.SIGCHLD
+    arguments = _CLONE_ARGS.pack(flags, 0, 0, 0, told, 0, 0, 0, 0, 0, cgroup or 0)
     try:
         return _clone3(arguments, _CLONE_ARGS.size)
     except OSError as error:
         # The seccomp profiles of container engines hide clone3, because they can't look into its structure.
         if error.errno != errno.ENOSYS or cgroup is not None:
             raise
-    return _clone(namespaces | signal.SIGCHLD, None, None, None, None)
+    return _clone(namespaces | told, None, None, None, None)
 
 
 def unshare(namespaces: int) -> None:

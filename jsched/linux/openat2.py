@@ -7,7 +7,7 @@ import errno
 import os
 
 # The number is the same on every architecture.
-_SYS_OPENAT2 = 437
+NR_OPENAT2 = 437
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -29,6 +29,11 @@ _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTE
 _syscall.restype = ctypes.c_long
 
 
+def encode_how(flags: int, resolve: int) -> bytes:
+    """Return a struct open_how for a descriptor that is close-on-exec, openat2(2)."""
+    return bytes(_OpenHow(flags | os.O_CLOEXEC, 0, resolve))
+
+
 def openat2(directory: int, path: bytes, flags: int, *, mode: int = 0, resolve: int = INSIDE) -> int:
     """Open `path` below the descriptor `directory` and return a close-on-exec descriptor, openat2(2).
 
@@ -38,7 +43,7 @@ def openat2(directory: int, path: bytes, flags: int, *, mode: int = 0, resolve: 
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     # EAGAIN: somebody renames or mounts at the same time, and the kernel can't tell where ".." leads.
     for _ in range(_ATTEMPTS):
-        descriptor = int(_syscall(_SYS_OPENAT2, directory, path, ctypes.byref(how), ctypes.sizeof(how)))
+        descriptor = int(_syscall(NR_OPENAT2, directory, path, ctypes.byref(how), ctypes.sizeof(how)))
         if descriptor >= 0:
             return descriptor
         number = ctypes.get_errno()

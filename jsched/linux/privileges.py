@@ -20,14 +20,14 @@ CAP_SETGID = 6
 CAP_SETUID = 7
 CAP_NET_BIND_SERVICE = 10
 
-_PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_SECUREBITS = 28
 _PR_SET_NO_NEW_PRIVS = 38
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 # Each bit and its lock, capabilities(7): no capabilities for user 0 as such, and no ambient ones.
 _SECBIT_NOROOT = 0b11 << 0
@@ -84,9 +84,14 @@ def set_capabilities(mask: int) -> None:
 
     Raises OSError. Source: capset(2).
     """
+    _capset(*encode_capabilities(mask))
+    _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+
+
+def encode_capabilities(mask: int) -> tuple[bytes, bytes]:
+    """Return both arguments of capset(2) for a bit mask that is to be permitted and effective, and not inheritable."""
     low, high = mask & 0xFFFFFFFF, mask >> 32
-    _capset(_CAP_HEADER.pack(_VERSION_3, 0), _CAP_DATA.pack(low, low, 0, high, high, 0))
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    return _CAP_HEADER.pack(_VERSION_3, 0), _CAP_DATA.pack(low, low, 0, high, high, 0)
 
 
 def set_no_new_privileges() -> None:
@@ -96,4 +101,4 @@ def set_no_new_privileges() -> None:
 
 def set_not_dumpable() -> None:
     """Let nobody without CAP_SYS_PTRACE look into this process until it executes something, PR_SET_DUMPABLE."""
-    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)

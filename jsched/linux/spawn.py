@@ -18,7 +18,7 @@ _SETSIGMASK = 0x08
 _SETSID = 0x80
 # glibc keeps signals 32 and 33 for itself, nptl(7).
 _OF_THE_C_LIBRARY = (32, 33)
-_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 # Larger than sigset_t, posix_spawnattr_t and posix_spawn_file_actions_t of any C library here.
 _SIGSET_SIZE = 128
 _OPAQUE_SIZE = 1024
@@ -42,6 +42,11 @@ _setflags.argtypes = (ctypes.c_char_p, ctypes.c_short)
 
 _adddup2 = _libc.posix_spawn_file_actions_adddup2
 _adddup2.argtypes = (ctypes.c_char_p, ctypes.c_int, ctypes.c_int)
+
+# With the interpreter's lock held, and addresses for arguments.
+_posix_spawn_at = ctypes.PyDLL(None)["posix_spawn"]
+_posix_spawn_at.argtypes = (ctypes.c_void_p,) * 6
+_posix_spawn_at.restype = ctypes.c_int
 
 # Since glibc 2.34; before, nothing but close-on-exec keeps descriptors from what is started.
 _addclosefrom = getattr(_libc, "posix_spawn_file_actions_addclosefrom_np", None)
@@ -77,9 +82,13 @@ class Spawner:
                 return self.spawn(path, argv, env, stdio)
             except OSError as error:
                 # What is there and can't be executed says more than what is not there at all.
-                if failure.errno in _NOT_THERE:
+                if failure.errno in NOT_THERE:
                     failure = error
         raise failure
+
+    def prepare(self) -> PreparedSpawn:
+        """Return what starts processes with the standard streams that this one has then, and touches little memory."""
+        return PreparedSpawn(self._attributes)
 
     def spawn(self, path: bytes, argv: Sequence[bytes], env: Sequence[bytes], stdio: tuple[int, int, int]) -> int:
         """Execute a file and return its process id; `stdio` become descriptors 0, 1 and 2, `env` is b"NAME=value".
@@ -87,14 +96,8 @@ class Spawner:
         Raises OSError with the errno of the step that failed, exec included, and ValueError for a
         NUL byte; then there is no process.
         """
-        actions = ctypes.create_string_buffer(_OPAQUE_SIZE)
-        _check("posix_spawn_file_actions_init", _libc.posix_spawn_file_actions_init(actions))
+        actions = _actions(stdio)
         try:
-            for target, source in enumerate(stdio):
-                add = _adddup2(actions, source, target)
-                _check("posix_spawn_file_actions_adddup2", add)
-            if _addclosefrom is not None:
-                _check("posix_spawn_file_actions_addclosefrom_np", _addclosefrom(actions, len(stdio)))
             pid = ctypes.c_int()
             arguments, environment = _strings(argv), _strings(env)
             result = _posix_spawn(ctypes.byref(pid), path, actions, self._attributes, arguments, environment)
@@ -102,6 +105,34 @@ class Spawner:
         finally:
             _libc.posix_spawn_file_actions_destroy(actions)
         return pid.value
+
+
+class PreparedSpawn:
+    """Starts processes from what lies in memory already, for a process that was just forked."""
+
+    def __init__(self, attributes: ctypes.Array[ctypes.c_char]) -> None:
+        self._kept = (attributes, _actions((0, 1, 2)), ctypes.c_int())
+        self._attributes, self._actions, self._pid = map(ctypes.addressof, self._kept)
+
+    def spawn(self, path: int, argv: int, env: int) -> int:
+        """Return the errno of an attempt to execute the file with this path, or 0; all three are addresses."""
+        result: int = _posix_spawn_at(self._pid, path, self._actions, self._attributes, argv, env)
+        return result
+
+    @property
+    def pid(self) -> int:
+        """The process id that the last successful attempt has led to."""
+        return self._kept[2].value
+
+
+def _actions(stdio: tuple[int, int, int]) -> ctypes.Array[ctypes.c_char]:
+    actions = ctypes.create_string_buffer(_OPAQUE_SIZE)
+    _check("posix_spawn_file_actions_init", _libc.posix_spawn_file_actions_init(actions))
+    for target, source in enumerate(stdio):
+        _check("posix_spawn_file_actions_adddup2", _adddup2(actions, source, target))
+    if _addclosefrom is not None:
+        _check("posix_spawn_file_actions_addclosefrom_np", _addclosefrom(actions, len(stdio)))
+    return actions
 
 
 def _places(name: bytes, search_path: bytes) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 
-from jsched.linux import process, syscalls
+from jsched.linux import privileges, process, syscalls
 from jsched.supervisor import command, last_words, monitor, wire
 from jsched.supervisor.wire import Report
 
@@ -30,8 +30,9 @@ def main(server: int) -> None:
     """Serve until the server is gone; the argument is an inherited descriptor."""
     server = _settle(server)
     kept = last_words.keep()
-    # Asked here, it is known in every monitor.
+    # Asked here, it is known in every monitor and init.
     process.boot_id()
+    privileges.last_capability()
     # What lives now lives in every monitor: a collection would copy its pages for nothing.
     gc.disable()
     gc.collect()

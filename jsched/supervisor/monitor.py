@@ -47,7 +47,7 @@ def serve(link: int, signals: int) -> None:
     last: LaunchRequest | None = None
     while True:
         if last is not None and not _is_readable(link, 0):
-            spares.prepare(last)
+            spares.prepare(last, link)
         if last is not None and not _is_readable(link, _SYNC_AFTER_MS):
             ending.sync(last.exits_dir, last.job_id)
             last = None
@@ -57,7 +57,8 @@ def serve(link: int, signals: int) -> None:
             break
         # Whoever asked for the end of the last job came too late; the next is not meant.
         syscalls.read_signalfd(signals)
-        watch = Watch(monitor, request, spares.take(request))
+        spare = spares.take(request)
+        watch = Watch(monitor, request, spare, spares.forker)
         watch.run()
         last = request
         if watch.is_caught:

@@ -11,15 +11,17 @@ from jsched.linux import process
 _PASSES = 64
 
 
-def kill_tree() -> None:
+def kill_tree(spared: int | None = None) -> None:
     """Send SIGKILL to all descendants of this process, which has to be a subreaper, or some may have left.
+
+    A child that is `spared` is left alone, as it is none of the job's; it has no children of its own.
 
     They are stopped first, until a look shows nobody new: what is stopped does not fork. One
     that may not be signalled (a setuid program, for an ordinary user) is left alone. Returns
     before they are gone; they are to be waited for. Raises OSError if /proc can't be read.
     """
     own = os.getpid()
-    children: set[int] = set()
+    children: set[int] = set() if spared is None else {spared}
     others: dict[int, int] = {}
     for _ in range(_PASSES):
         found = _stop_children(own, children)
@@ -31,7 +33,7 @@ def kill_tree() -> None:
         others.update(fresh)
         if not found and not fresh:
             break
-    for pid in children:
+    for pid in children - {spared}:
         _send_child(pid, signal.SIGKILL)
     for pid, start in others.items():
         _send(pid, start, signal.SIGKILL)

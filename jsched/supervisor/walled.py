@@ -33,7 +33,9 @@ def execute(
         raise
     command = Command(request.argv, request.env, request.workdir)
     try:
-        init = _use(spare, command, log, entrances) or start.start(sandbox, command, log, tasks=entrances, cgroup=into)
+        init = _use(spare, command, log, entrances, request.start_timeout) or start.start(
+            sandbox, command, log, tasks=entrances, cgroup=into, seconds=request.start_timeout
+        )
         _wait_until_started(init, request.start_timeout)
     finally:
         for fd in (*entrances, *(() if into is None else (into,))):
@@ -53,11 +55,11 @@ def _wait_until_started(init: InitProcess, seconds: float) -> None:
         init.hear()
 
 
-def _use(spare: Spare | None, command: Command, log: int, entrances: list[int]) -> InitProcess | None:
+def _use(spare: Spare | None, command: Command, log: int, entrances: list[int], seconds: float) -> InitProcess | None:
     if spare is None:
         return None
     try:
-        return spare.start(command, log, tasks=entrances)
+        return spare.start(command, log, tasks=entrances, seconds=seconds)
     except OSError:
         spare.close()
         return None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from jsched.isolation import cgroup_v1, cgroup_v2  # noqa: F401 imported here, they are there in every monitor
 from jsched.isolation.cgroup import Cgroup, from_plan
 from jsched.isolation.cgroup_plan import CgroupUsage
+from jsched.isolation.forker_process import Forker
 from jsched.isolation.init_process import InitProcess
 from jsched.isolation.spare import Spare
 from jsched.linux import file_attributes, process, syscalls
@@ -44,13 +45,16 @@ class Monitor(NamedTuple):
 class Watch:
     """A monitor's work for one job; run() is the table of contents. Times are seconds of now().
 
-    `spare` is an init whose walls are those of the request.
+    `spare` is an init whose walls are those of the request; `forker` is the child that is none of the job's.
     """
 
-    def __init__(self, monitor: Monitor, request: LaunchRequest, spare: Spare | None = None) -> None:
+    def __init__(
+        self, monitor: Monitor, request: LaunchRequest, spare: Spare | None = None, forker: Forker | None = None
+    ) -> None:
         self._monitor = monitor
         self._request = request
         self._spare = spare
+        self._forker = forker
         self._run: record.RunRecord | None = None
         self._failure: tuple[str, int] | None = None
         self._status: int | None = None
@@ -165,7 +169,12 @@ class Watch:
                 self._childless = True
                 return
             if pid == 0:
+                self._childless = self._forker is not None and process.children(self._monitor.pid) == [self._forker.pid]
                 return
+            if self._forker is not None and pid == self._forker.pid:
+                self._forker.ended()
+                self._forker = None
+                continue
             self._usage = self._usage.plus(usage)
             if pid == self._main:
                 self._status = status if self._init is None else self._init.take_status(status)
@@ -175,7 +184,7 @@ class Watch:
         """Send SIGKILL to all that is there of the job."""
         if self._cgroup is not None and not self.is_caught:
             self._cgroup.kill()
-        kill_tree()
+        kill_tree(spared=None if self._forker is None else self._forker.pid)
 
     def _end_spare(self) -> None:
         """End the init that was ready, if the launch has failed before it was its turn."""

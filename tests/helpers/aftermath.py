@@ -125,9 +125,9 @@ def idle_monitors(launcher: int) -> list[int]:
 
 
 def is_idle(pid: int) -> bool:
-    """Whether a process is a monitor, or an init, that has no job."""
+    """Whether a process is a monitor, a forker or an init that has no job."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        if Path(f"/proc/{pid}/comm").read_text() in ("jsched-monitor\n", "jsched-init\n"):
+        if Path(f"/proc/{pid}/comm").read_text() in ("jsched-monitor\n", "jsched-forker\n", "jsched-init\n"):
             return all(is_idle(child) for child in process.children(pid))
     return False
 

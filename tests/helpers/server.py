@@ -241,7 +241,12 @@ class Server:
 
 
 def _without_jsched(environ: os._Environ[str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if not name.startswith("JSCHED_")}
+    """Return an environment that says nothing of jsched, nor of a terminal that is not the test's."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith("JSCHED_") and name not in ("COLUMNS", "LINES")
+    }
 
 
 def _everybody() -> Iterator[Process]:

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 
-from jsched.isolation.init_process import StepFailed
+from jsched.isolation.forker_process import Forker
+from jsched.isolation.init_process import InitProcess, StepFailed
 from jsched.isolation.reports import Reports
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.site import Command
@@ -20,7 +21,7 @@ def main(log: int) -> None:
     sandbox, command = Sandbox.from_fields(fields), Command(tuple(argv), env, workdir)
     syscalls.block_all_signals()
     try:
-        started = Spare(sandbox).start(command, log) if spare else start(sandbox, command, log)
+        started = _from_forker(sandbox, command, log) if spare else start(sandbox, command, log)
         print(started.pid, file=sys.stderr, flush=True)
         os.close(log)
         started.wait_until_started()
@@ -29,6 +30,19 @@ def main(log: int) -> None:
         return
     _, init_status = os.waitpid(started.pid, 0)
     print(json.dumps([Reports(started=True, status=started.take_status(init_status)), init_status]))
+
+
+def _from_forker(sandbox: Sandbox, command: Command, log: int) -> InitProcess:
+    forker = Forker(sandbox)
+    try:
+        spare = Spare(sandbox, forker)
+    finally:
+        forker.close()
+    try:
+        return spare.start(command, log)
+    except BaseException:
+        spare.close()
+        raise
 
 
 if __name__ == "__main__":

@@ -128,11 +128,11 @@ def test_a_tree_is_copied_where_there_is_no_overlayfs(tmp_path: Path) -> None:
             "layers._overlay = refuse\n"
             "import os\n"
             "from jsched.isolation import init\n"
-            "def look(site):\n"
+            "def look(launch, site):\n"
             "    with open('/etc/release') as file: os.write(1, file.read().encode())\n"
             "    os.write(1, repr((os.stat('/etc').st_mode & 0o777, sorted(os.listdir('/')))).encode())\n"
             "    os._exit(0)\n"
-            "init._start = look\n"
+            "init.Launch.execute = look\n"
             "from tests.helpers import walled_monitor\n"
             "walled_monitor.main(int(sys.argv[1]))\n"
         )

@@ -111,12 +111,13 @@ def test_it_fits_its_own_sandbox_until_the_host_mounts_something(tmp_path: Path)
     """Another sandbox does not fit, and nothing fits when the host's mounts have changed."""
     code = f"""
 import subprocess
-spare = Spare(sandbox)
-print(spare.fits(sandbox), spare.fits(sandbox._replace(uid=1)))
+from jsched.isolation.forker_process import Forker
+forker = Forker(sandbox)
+print(forker.fits(sandbox), forker.fits(sandbox._replace(uid=1)))
 subprocess.run(['mount', '-t', 'tmpfs', 'jsched-test', {str(tmp_path)!r}], check=True)
 subprocess.run(['umount', {str(tmp_path)!r}], check=True)
-print(spare.fits(sandbox))
-spare.close()
+print(forker.fits(sandbox))
+forker.close()
 """
     assert run(code) == "True False\nFalse\n"
 

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,17 @@ def other_walls(slot: int) -> Sandbox:
 
 async def spare_of(run: RunRecord) -> int:
     """Return the pid of the spare that the monitor of an ended job has, once it waits for a command."""
-    (pid,) = await asyncio.to_thread(wait_until, lambda: process.children(run.monitor_pid), 20.0, "a spare")
-    return pid
+    return await asyncio.to_thread(wait_until, lambda: child_called(run, "jsched-init"), 20.0, "a spare")
+
+
+def child_called(run: RunRecord, name: str) -> int | None:
+    """Return the pid of the monitor's one child of that name, if it has one."""
+    found = []
+    for pid in process.children(run.monitor_pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                found.append(pid)
+    return found[0] if len(found) == 1 else None
 
 
 async def first_job(bench: Bench) -> tuple[RunRecord, int]:
@@ -51,8 +62,8 @@ async def first_job(bench: Bench) -> tuple[RunRecord, int]:
 
 
 async def one_spare_and_no_more(run: RunRecord) -> None:
-    """Wait until the job's monitor has the descriptors that belong to one spare, and none of another."""
-    wanted = {"mountinfo": 1, "pipe": 1}
+    """Wait until the job's monitor has the descriptors of a forker and a spare, and none of another."""
+    wanted = {"mountinfo": 1, "pipe": 2}
     await asyncio.to_thread(wait_until, lambda: _descriptors(run) == wanted, 20.0, "descriptors of one spare alone")
 
 
@@ -73,7 +84,7 @@ def test_the_next_job_gets_the_spare(bench: Bench) -> None:
         first, spare = await first_job(bench)
         second = await bench.launch("sh", "-c", "set -- /proc/[0-9]*; echo $# inside; sleep 1000", sandbox=walls)
         assert second.monitor_pid == first.monitor_pid
-        used = process.children(first.monitor_pid) == [spare]
+        used = spare in process.children(first.monitor_pid)
         assert not used or second.pid in process.children(spare)
         await bench.said(second, "2 inside\n")
         await bench.stop(second, 0)
@@ -176,10 +187,83 @@ def test_the_spare_ends_with_the_server(bench: Bench) -> None:
     asyncio.run(test())
 
 
+def test_the_forker_serves_one_job_after_the_other(bench: Bench) -> None:
+    """Jobs with the same walls have inits of one forker, and each its own /tmp and namespaces."""
+
+    async def test() -> None:
+        script = "ls -A /tmp; touch /tmp/mine; readlink /proc/self/ns/*"
+        first, _ = await first_job(bench)
+        forker = child_called(first, "jsched-forker")
+        assert forker is not None
+        seen = []
+        for _ in range(20):
+            run = await bench.launch("sh", "-c", script, sandbox=walls)
+            assert (await bench.ended(run)).exit_code == 0
+            await spare_of(run)
+            if child_called(run, "jsched-forker") == forker:
+                seen.append(bench.log(run.job_id).read_text().splitlines())
+            # One does not fit any more when somebody on this host mounts something.
+            forker = child_called(run, "jsched-forker")
+            if len(seen) == 2:
+                break
+        one, other = seen
+        kinds = [name.partition(":")[0] for name in one]
+        assert kinds == [name.partition(":")[0] for name in other]
+        own = {"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "uts"}
+        differ = {kind for kind, mine, yours in zip(kinds, one, other, strict=True) if mine != yours}
+        assert differ == own & set(kinds)
+
+    bench.run(test())
+
+
+def test_a_forker_that_dies_while_a_job_runs(bench: Bench) -> None:
+    """A job outlives the forker of its init, is recorded as it ends, and the next one runs."""
+
+    async def test() -> None:
+        first, _ = await first_job(bench)
+        second = await bench.launch("sh", "-c", "echo ready; sleep 1000", sandbox=walls)
+        await bench.said(second, "ready\n")
+        if forker := child_called(second, "jsched-forker"):
+            start = process.start_time(forker)
+            os.kill(forker, signal.SIGKILL)
+            await asyncio.to_thread(wait_until, lambda: not alive(forker, start), 20.0, "the end of the forker")
+        await bench.stop(second, 0)
+        assert (await bench.ended(second)).signal == signal.SIGKILL
+        third = await bench.launch("sh", "-c", "exit 4", sandbox=walls)
+        assert third.monitor_pid == first.monitor_pid
+        assert (await bench.ended(third)).exit_code == 4
+        await spare_of(third)
+        await one_spare_and_no_more(third)
+
+    bench.run(test())
+
+
+def test_the_forker_ends_with_its_monitor(bench: Bench) -> None:
+    """kill -9 of a monitor takes its forker and its spare along."""
+
+    async def test() -> None:
+        first, spare = await first_job(bench)
+        kept = [(pid, process.start_time(pid)) for pid in process.children(first.monitor_pid)]
+        assert spare in [pid for pid, _ in kept]
+        os.kill(first.monitor_pid, signal.SIGKILL)
+        for pid, start in kept:
+            await asyncio.to_thread(wait_until, lambda: not alive(pid, start), 20.0, "the end of what it kept")  # noqa: B023
+
+    bench.run(test())
+
+
 def request(**fields: Any) -> LaunchRequest:
     """Return a request whose walls are those of most jobs, with other values for some fields."""
     given: dict[str, Any] = {"cgroup": None, "sandbox": walls(0), **fields}
     return LaunchRequest("id", ("true",), {}, "/", "/l", None, "/r", "/e", "/s", None, 1.0, 30.0, **given)
+
+
+@contextlib.contextmanager
+def open_link() -> Iterator[int]:
+    """A link through which nothing comes."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours.fileno()
 
 
 V2 = CgroupPlan(2, "/sys/fs/cgroup", ())
@@ -198,12 +282,15 @@ V2 = CgroupPlan(2, "/sys/fs/cgroup", ())
 def test_no_spare_that_is_in_the_way(last: LaunchRequest) -> None:
     """What a spare would keep busy, or can't be moved into its cgroup, is not prepared."""
     spares = Spares()
-    spares.prepare(last)
+    with open_link() as link:
+        spares.prepare(last, link)
     assert spares.take(request()) is None
 
 
 def test_walls_that_can_not_be_built(tmp_path: Path) -> None:
     """A spare that fails is none: the next job finds out what is wrong."""
     spares = Spares()
-    spares.prepare(request(sandbox=walls(0)._replace(seccomp=str(tmp_path / "missing"))))
+    with open_link() as link:
+        spares.prepare(request(sandbox=walls(0)._replace(seccomp=str(tmp_path / "missing"))), link)
+        spares.prepare(request(sandbox=walls(0)._replace(hostname="x" * 65)), link)
     assert spares.take(request()) is None
