@@ -76,15 +76,16 @@ class Spawner:
 
         Returns and raises what spawn() does, for the one that says most.
         """
-        failure = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        # Not the error: it would hold this frame, and the frame it, with all that was to be handed over.
+        failure = errno.ENOENT
         for path in _places(argv[0], search_path):
             try:
                 return self.spawn(path, argv, env, stdio)
             except OSError as error:
                 # What is there and can't be executed says more than what is not there at all.
-                if failure.errno in NOT_THERE:
-                    failure = error
-        raise failure
+                if failure in NOT_THERE:
+                    failure = error.errno or failure
+        raise OSError(failure, os.strerror(failure))
 
     def prepare(self) -> PreparedSpawn:
         """Return what starts processes with the standard streams that this one has then, and touches little memory."""

@@ -9,8 +9,6 @@ import signal
 import time
 from collections.abc import Callable
 
-from jsched.supervisor.tree import kill_tree
-
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 1.0
 
@@ -18,13 +16,12 @@ _LONGEST_PAUSE = 1.0
 class Stopping:
     """The end that a job is heading for, if any; times are seconds of now().
 
-    `pid` leads the session that is asked to end, `kill` ends everything. `stopped` and `timed_out` say
-    which ends have been asked for, `killed` that SIGKILL was sent.
+    `pid` leads the session that is asked to end. `stopped` and `timed_out` say which ends have been asked for,
+    `killed` that SIGKILL was sent.
     """
 
-    def __init__(self, pid: int, grace: float, time_limit: float | None, kill: Callable[[], None] = kill_tree) -> None:
+    def __init__(self, pid: int, grace: float, time_limit: float | None) -> None:
         self._pid = pid
-        self._kill = kill
         self._grace = grace
         self._time_limit = math.inf if time_limit is None else now() + time_limit
         self._kill_at = math.inf
@@ -44,15 +41,15 @@ class Stopping:
         self.stopped = True
         self._end_within(self._grace if grace is None else grace)
 
-    def enforce(self) -> None:
-        """Do what is due. Raises OSError if /proc or the cgroup can't be read."""
+    def enforce(self, kill: Callable[[], None]) -> None:
+        """Do what is due, with `kill` that ends everything. Raises OSError if /proc or the cgroup can't be read."""
         if now() >= self._time_limit:
             self._time_limit = math.inf
             self.timed_out = True
             self._end_within(self._grace)
         if now() >= self._kill_at:
             self.killed = True
-            self._kill()
+            kill()
             # Again, should something have got away.
             self._kill_at = now() + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)

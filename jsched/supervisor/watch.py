@@ -102,7 +102,7 @@ class Watch:
         self._started = now()
         self._run = step("record", _write_run, request, self._monitor)
         self._execute(self._log)
-        self._stopping = Stopping(self._main, request.grace, request.timeout, self._kill)
+        self._stopping = Stopping(self._main, request.grace, request.timeout)
         pid, pid_start = self._command()
         self._run = self._run._replace(pid=pid, pid_start=pid_start)
         wire.send_report(self._monitor.link, Report(request.job_id, run=self._run))
@@ -142,7 +142,7 @@ class Watch:
         if select.select([self._monitor.signals], [], [], pause)[0]:
             self._take_signals()
         if self._status is None:
-            self._stopping.enforce()
+            self._stopping.enforce(self._kill)
             if self._note_at <= now():
                 self._note_command()
 

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.timeout(60)
 WALLED = pytest.param(True, id="walled", marks=needs_root)
 PLAIN = pytest.param(False, id="plain")
 LONG = 1000.0
+# Seconds: much longer than an ordinary start takes on a machine that is busy, too.
+SHORT = 1.5
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ async def failure(start: Awaitable[object]) -> StartFailed:
 @pytest.mark.parametrize("walled", [PLAIN, WALLED])
 def test_time_limit(tmp_path: Path, program: Path, *, walled: bool) -> None:
     """A command whose exec hangs has failed to start when the time for that is over."""
-    config = config_of(tmp_path, walled=walled, start_timeout=0.5)
+    config = config_of(tmp_path, walled=walled, start_timeout=SHORT)
 
     async def test() -> None:
         async with opened(config) as engine:
@@ -107,7 +109,7 @@ def test_time_limit(tmp_path: Path, program: Path, *, walled: bool) -> None:
             with leased(program):
                 error = await failure(engine.start(spec, request_id="once"))
             assert (error.step, error.errno, error.obj) == ("start", errno.ETIMEDOUT, str(program))
-            assert error.message == f"start of {str(program)!r} has taken longer than 0.5 seconds, and was ended"
+            assert error.message == f"start of {str(program)!r} has taken longer than {SHORT:g} seconds, and was ended"
             again = await failure(engine.start(spec, request_id="once"))
             assert (again.step, again.errno, again.job_id) == (error.step, error.errno, error.job_id)
             job = await engine.get(error.job_id)
@@ -146,12 +148,13 @@ def test_a_stop_ends_it(tmp_path: Path, program: Path, *, walled: bool) -> None:
 @pytest.mark.parametrize("by_stop", [True, False])
 def test_a_suspended_monitor(tmp_path: Path, *, by_stop: bool) -> None:
     """A start whose monitor does nothing any more is ended as any other, and never begins."""
-    config = config_of(tmp_path, walled=False, start_timeout=LONG if by_stop else 0.5)
+    config = config_of(tmp_path, walled=False, start_timeout=LONG if by_stop else SHORT)
 
     async def test() -> None:
         async with opened(config) as engine:
-            # The monitor that was used last is used next; one that has only been forked may not have said who it is.
             await engine.wait((await engine.start(JobSpec(["true"]))).id)
+            # Either of the two may be used next, and one that has not said who it is can't be ended while suspended.
+            await until(lambda: have_said_who_they_are(process.children(launcher()), 2), "two monitors that wait")
             monitors = process.family(launcher())
             with suspended(*monitors):
                 start = asyncio.create_task(engine.start(touching(tmp_path), owner="alice"))
@@ -193,14 +196,20 @@ def test_a_suspended_launcher(tmp_path: Path) -> None:
 @contextlib.contextmanager
 def suspended(*pids: int) -> Iterator[None]:
     """Keep processes stopped, of which some may be killed meanwhile."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def have_said_who_they_are(monitors: list[int], number: int) -> bool:
+    """Return whether there are so many monitors, and all of them wait for a job: nothing else lets them sleep."""
+    stats = [Path(f"/proc/{pid}/stat").read_text() for pid in monitors]
+    return len(stats) >= number and all("(jsched-monitor) S " in stat for stat in stats)
 
 
 def touching(root: Path) -> JobSpec:

@@ -125,10 +125,10 @@ def test_time_limits_are_not_the_wall_clocks(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "killpg", lambda pid, number: None)
     limited = stopping.Stopping(2**30, 5.0, 60.0)
     assert limited.next_at == 1060.0
-    limited.enforce()
+    limited.enforce(lambda: None)
     assert not limited.timed_out
     clock = 1060.0
-    limited.enforce()
+    limited.enforce(lambda: None)
     assert limited.timed_out
     assert not limited.killed
     assert limited.next_at == 1065.0
