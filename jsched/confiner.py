@@ -133,7 +133,7 @@ class Confiner:
     def _allowed_bind(self, allowance: Allowance, bind: Bind) -> sandbox.Bind:
         """Return what is mounted: the place that was judged, however its links are changed afterwards."""
         # What it really is: a link in a directory that jobs may write to leads wherever they like.
-        real = Path(os.path.realpath(bind.source))
+        real = _real(bind)
         allowance.check_bind(bind, real)
         for own in map(os.path.realpath, self._private):
             if real.is_relative_to(own) or Path(own).is_relative_to(real):
@@ -202,6 +202,14 @@ class Confiner:
             known = view.sandbox_of_host(whose, self._private, network=network, seccomp=self._filter)
             self._host_views[network] = known
         return known if network == sandbox.NONE else known._replace(binds=view.resolver_binds(network))
+
+
+def _real(bind: Bind) -> Path:
+    try:
+        return Path(os.path.realpath(bind.source))
+    except RecursionError:
+        # A chain of links far longer than Linux follows.
+        raise FailedPrecondition(f"bind {bind.source}: {os.strerror(errno.ELOOP)}", obj="binds") from None
 
 
 def _number(account: str | None, what: str) -> int:

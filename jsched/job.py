@@ -185,12 +185,19 @@ class StopResult:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs a list shows; an empty field leaves nothing out."""
+    """Which jobs a list shows; an empty field leaves nothing out.
+
+    Raises InvalidArgument for more labels than a job can have.
+    """
 
     states: frozenset[JobState] = frozenset()
     owner: str | None = None
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+    def __post_init__(self) -> None:
+        # Each is a condition of its own, and SQLite takes a thousand.
+        _check_count(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +278,13 @@ def _check_name(name: str | None) -> None:
         raise InvalidArgument(f"name {name!r} looks like a job id", obj="name", hint="choose a name with other letters")
 
 
-def _check_labels(labels: Mapping[str, str]) -> None:
+def _check_count(labels: Mapping[str, str]) -> None:
     if len(labels) > _MAX_LABELS:
         raise InvalidArgument(f"{len(labels)} labels are more than {_MAX_LABELS}", obj="labels")
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    _check_count(labels)
     for key, value in labels.items():
         if not _LABEL_KEY.fullmatch(key):
             raise InvalidArgument(

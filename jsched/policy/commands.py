@@ -69,7 +69,8 @@ def find_program(name: str, search_path: str, workdir: str) -> str | None:
             real = os.path.realpath(place, strict=True)
             if stat.S_ISREG(os.stat(real).st_mode) and os.access(real, os.X_OK, effective_ids=True):
                 return real.decode()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
+            # The last for a chain of links far longer than Linux follows.
             continue
     return None
 

@@ -37,6 +37,7 @@ from jsched.server.callers import Callers
 from jsched.server.handshakes import Handshakes
 from jsched.server.hangup import Hangup
 from jsched.server.interceptors import Gate
+from jsched.server.listener import Listener
 from jsched.server.open_calls import keep_looking
 from jsched.server.policy_source import PolicySource
 from jsched.server.rootfs_service import RootfsService
@@ -45,7 +46,6 @@ from jsched.server.trust import read_trust
 from jsched.server.trust_watch import TrustWatch
 
 _LOG = logging.getLogger(__name__)
-_LAST_SECONDS = 1.0
 _SERVICES = (service.SERVICE, rootfs_service.SERVICE)
 
 
@@ -67,18 +67,16 @@ async def serve(config: Config, certs_dir: Path, watched: Handshakes | None) -> 
         accepting = asyncio.Event()
         trust, callers = await _trust(stack, config, certs_dir, policies, audit)
         hangup.actions.append(trust.look_now)
-        server = _server(config, Gate(audit, callers, accepting.is_set, config.wire))
+        gate = Gate(audit, callers, accepting.is_set, config.wire)
         jobs = JobService(engine, await asyncio.to_thread(_defaults, config), config.wire)
-        server.add_generic_rpc_handlers((jobs.handler(), RootfsService(engine.rootfs).handler()))
+        handlers = (jobs.handler(), RootfsService(engine.rootfs).handler())
         answers = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(answers, server)
-        reflection.enable_server_reflection(
-            (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
+        listener = Listener(
+            functools.partial(_server, config, gate, handlers, answers, trust), config.listen, audit.note
         )
-        port = _bind(server, config.listen, trust.credentials())
-        await server.start()
-        stack.push_async_callback(_stop, server, 0.0)
-        host, _ = split_address(config.listen)
+        await listener.start()
+        stack.push_async_callback(listener.stop, 0.0)
+        host, port = split_address(listener.address)
         await asyncio.to_thread(tls.probe, host, port)
         # What lives now lives as long as the server: no collection needs to look at it again.
         gc.collect()
@@ -91,7 +89,7 @@ async def serve(config: Config, certs_dir: Path, watched: Handshakes | None) -> 
         await _report(answers, health_pb2.HealthCheckResponse.SERVING)
         _announce(host, port)
         await asyncio.wait((stop, engine.failed), return_when=asyncio.FIRST_COMPLETED)
-        stopped = await _drain(config, server, engine, answers, accepting)
+        stopped = await _drain(config, listener, engine, answers, accepting)
         if watched is not None:
             watched.end()
         await lifetime.note_stop(audit, "the database failed" if engine.failed.done() else "asked to")
@@ -119,8 +117,22 @@ async def _trust(
     return watch, callers
 
 
-def _server(config: Config, gate: Gate) -> grpc.aio.Server:
-    return grpc.aio.server(interceptors=[gate], options=wire.options(config.wire))
+def _server(
+    config: Config,
+    gate: Gate,
+    handlers: tuple[grpc.GenericRpcHandler, ...],
+    answers: health.HealthServicer,
+    trust: TrustWatch,
+    listen: str,
+) -> tuple[grpc.aio.Server, int]:
+    """Return a server with all services that has a port, and which that is; raises FailedPrecondition."""
+    server = grpc.aio.server(interceptors=[gate], options=wire.options(config.wire))
+    server.add_generic_rpc_handlers(handlers)
+    health_pb2_grpc.add_HealthServicer_to_server(answers, server)
+    reflection.enable_server_reflection(
+        (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
+    )
+    return server, _bind(server, listen, trust.credentials())
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:
@@ -138,7 +150,7 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
 
 
 async def _drain(
-    config: Config, server: grpc.aio.Server, engine: Engine, answers: health.HealthServicer, accepting: asyncio.Event
+    config: Config, listener: Listener, engine: Engine, answers: health.HealthServicer, accepting: asyncio.Event
 ) -> bool:
     """Let calls end; return whether all connections have ended too."""
     _LOG.info("shutting down; jobs run on")
@@ -146,17 +158,7 @@ async def _drain(
     _notify("STOPPING=1")
     await _report(answers, health_pb2.HealthCheckResponse.NOT_SERVING)
     engine.drain()
-    return await _stop(server, config.drain_timeout)
-
-
-async def _stop(server: grpc.aio.Server, grace: float) -> bool:
-    """Stop serving; calls may go on for `grace` seconds. Return whether all connections have ended.
-
-    gRPC waits up to 20 seconds for a client that does not answer its last ping: nobody else has to.
-    """
-    stopping = asyncio.ensure_future(server.stop(grace))
-    await asyncio.wait((stopping,), timeout=grace + _LAST_SECONDS)
-    return stopping.done()
+    return await listener.stop(config.drain_timeout)
 
 
 def _leave_at_once() -> NoReturn:

@@ -96,7 +96,8 @@ class Audit:
         `server_stop` (reason); `policy_reload` (policy, policy_digest, reason: "" if it was read, else
         why the old one is kept); `certificates_reload` (file, reason likewise); `handshake_refused`
         (peer, reason) and `handshakes_refused` (count: how many more there were than get lines);
-        `lines_missing` (count: calls that were refused while there was no room for their lines);
+        `listener_restarted` (reason: what gRPC could not read); `lines_missing` (count: calls that
+        were refused while there was no room for their lines);
         and those of `jsched.audit.recorder`.
         """
         body = event_body(kind, fields)

@@ -69,7 +69,7 @@ def _authority(certificate: x509.Certificate, path: Path) -> Authority:
         key = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise FailedPrecondition(f"the certificate {name} in {path} can't be used: {error}", obj=str(path)) from None
     return Authority(
         certificate,

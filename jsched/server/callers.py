@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 # The calls that may last as long as their callers like.
 _LASTING = frozenset((Verb.STREAM, Verb.WAIT, Verb.ROOTFS_UPLOAD))
+# And those that are about no job: each has room in the audit held for it, as a stream has.
+_WATCHES = frozenset(
+    (
+        "/grpc.health.v1.Health/Watch",
+        *(method for method, verb in METHODS.items() if verb is Verb.REFLECTION),
+    )
+)
 _STREAMS_LIMIT = "max_streams_per_user"
 
 
@@ -40,7 +47,7 @@ class Callers:
     """Checks callers by what is trusted, and by the policy, at that moment; `calls` has the calls that were let in.
 
     A user may have `max_streams` streams, waits and uploads open at once, if the policy does not
-    say how many; 0 is no limit.
+    say how many, and a certificate as many watches of health and of the API; 0 is no limit.
     """
 
     def __init__(self, trusted: Trusted, policies: PolicySource, *, max_streams: int) -> None:
@@ -83,6 +90,9 @@ class Callers:
 
     def check_streams(self, call: CallContext, _: Context) -> None:
         """Count a call that lasts; raises ResourceExhausted if its user has too many of them."""
+        if call.entry.method in _WATCHES:
+            self.calls.enter_watch(call, self._max_streams or None, _STREAMS_LIMIT)
+            return
         if METHODS.get(call.entry.method) not in _LASTING:
             return
         most = call.access.grant.max_streams

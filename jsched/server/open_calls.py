@@ -45,16 +45,27 @@ class OpenCalls:
 
         Raises ResourceExhausted, naming the limit, if its user has `most` of them (None: as many as wanted).
         """
-        user = call.user
-        count = self._streams.get(user, 0)
+        self._enter_stream(call, call.user, f"user {call.user}", "streams, waits and uploads", most, limit)
+
+    def enter_watch(self, call: CallContext, most: int | None, limit: str) -> None:
+        """Note that the call is one that lasts and is about no job; counted by certificate, which may name no user.
+
+        Raises ResourceExhausted as `enter_stream` does.
+        """
+        # No user's name has a space.
+        whose = f"certificate {call.entry.serial}"
+        self._enter_stream(call, whose, whose, "watches of health and of the API", most, limit)
+
+    def _enter_stream(self, call: CallContext, key: str, whose: str, what: str, most: int | None, limit: str) -> None:
+        count = self._streams.get(key, 0)
         if most is not None and count >= most:
             raise ResourceExhausted(
-                f"user {user} has {count} streams, waits and uploads open, as many as {limit} allows",
+                f"{whose} has {count} {what} open, as many as {limit} allows",
                 obj=limit,
                 hint="end some of them first",
             )
-        self._streams[user] = count + 1
-        call.stream_of = user
+        self._streams[key] = count + 1
+        call.stream_of = key
 
     def leave(self, call: CallContext) -> None:
         """Note that a call is over, or is about to be answered, and can't be ended any more.

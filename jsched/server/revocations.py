@@ -63,7 +63,7 @@ def revocations_in(
     for crl in certificate_files.revocation_lists_in(content, path):
         try:
             key_id, read = _read(crl, path, authorities)
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
             raise FailedPrecondition(f"a revocation list in {path} can't be used: {error}", obj=str(path)) from None
         if key_id not in found or found[key_id].is_older_than(read):
             found[key_id] = read

@@ -38,7 +38,6 @@ class JobService:
     def __init__(self, engine: Engine, defaults: Defaults, limits: WireConfig) -> None:
         self._engine = engine
         self._defaults = defaults
-        self._looks = Looks()
         self._limits = limits
         self._stats = ServerStats(engine)
         self._looks = Looks()

@@ -54,7 +54,6 @@ class TrustWatch:
         self._expiry_warnings = ExpiryWarnings(certs_dir)
         self._every = every
         self._loop = asyncio.get_running_loop()
-        self._shown = trust
         self._complaints: dict[str, str] = {}
         self._say_again = False
         self._wake = threading.Event()
@@ -63,13 +62,25 @@ class TrustWatch:
         self._thread.start()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Return credentials that demand a certificate of the CAs, and are current at each handshake."""
+        """Return credentials of one server that demand a certificate of the CAs, and are current at each handshake."""
         import grpc
 
+        shown = self.current
+
+        def next_configuration() -> grpc.ServerCertificateConfiguration | None:
+            # gRPC calls this before each handshake, on a thread of its own, and never twice at once.
+            # A new configuration costs it a TLS context, and its session tickets end with it.
+            nonlocal shown
+            trust = self.current
+            if trust.server is shown.server and trust.bundle is shown.bundle:
+                return None
+            shown = trust
+            return _configuration(trust)
+
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(self._shown),
+            _configuration(shown),
             # None, for no change, is what the documentation has and the stub has not.
-            cast("Callable[[], grpc.ServerCertificateConfiguration]", self._next_configuration),
+            cast("Callable[[], grpc.ServerCertificateConfiguration]", next_configuration),
             require_client_authentication=True,
         )
 
@@ -83,18 +94,6 @@ class TrustWatch:
         self._closed = True
         self._wake.set()
         self._thread.join()
-
-    def _next_configuration(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return what new handshakes use, None for the same as before.
-
-        gRPC calls this before each handshake, on a thread of its own, and never twice at once.
-        A new configuration costs it a TLS context, and its session tickets end with it.
-        """
-        trust = self.current
-        if trust.server is self._shown.server and trust.bundle is self._shown.bundle:
-            return None
-        self._shown = trust
-        return _configuration(trust)
 
     def _run(self) -> None:
         while not self._closed:

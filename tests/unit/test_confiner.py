@@ -238,6 +238,15 @@ def test_a_link_is_where_it_leads_to(make: Make, tmp_path: Path) -> None:
     assert [one.source for one in found.sandbox(0).binds] == [f"{tmp_path}/real"]
 
 
+def test_links_without_end(make: Make, tmp_path: Path) -> None:
+    """A bind whose source is a chain of more links than Linux would ever follow is refused like one that is a loop."""
+    (tmp_path / "0").mkdir()
+    for number in range(1200):
+        (tmp_path / str(number + 1)).symlink_to(str(number))
+    with pytest.raises(FailedPrecondition, match="Too many levels of symbolic links"):
+        make(binds=allowed(tmp_path)).plan(Confinement(binds=(Bind(str(tmp_path / "1200"), "/mnt"),)))
+
+
 def test_a_link_that_changes_after_it_was_judged(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is mounted is the very path that was found to be allowed, though a job changes the link in between."""
     (tmp_path / "shared/in").mkdir(parents=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from jsched.errors import InvalidArgument
-from jsched.job import JobSpec, Signaled
+from jsched.job import JobFilter, JobSpec, Signaled
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,13 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], named: str) -> None:
     """A spec that can't be meant is refused with the name of what is wrong."""
     with pytest.raises(InvalidArgument, match=named):
         JobSpec(**{"argv": ["true"], **fields})
+
+
+def test_a_list_by_more_labels_than_a_job_can_have() -> None:
+    """A filter may have as many labels as a job; more would be more conditions than the database takes."""
+    JobFilter(labels={str(n): "" for n in range(64)})
+    with pytest.raises(InvalidArgument, match="65 labels"):
+        JobFilter(labels={str(n): "" for n in range(65)})
 
 
 def test_a_spec_does_not_change_with_what_it_was_made_from() -> None:

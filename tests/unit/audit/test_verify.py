@@ -182,6 +182,13 @@ def test_a_torn_line_that_the_next_one_tells_of(tmp_path: Path, lines: list[byte
         )
 
 
+def test_a_line_that_tells_of_nothing(tmp_path: Path, lines: list[bytes]) -> None:
+    """A line that vouches for no bytes at all is nothing that a server writes, and is found like any other change."""
+    forged, _ = seal(body({"event": "call"}), link_of(lines[3]), chain.skipping(b""))
+    report = looked_at(tmp_path, [*lines[:4], forged])
+    assert wrong(report) == ["line 5: 0 bytes that stood before it are missing, or were changed"]
+
+
 def test_a_trail_of_a_version_without_a_chain(tmp_path: Path) -> None:
     """Lines from before there was a chain are vouched for as a whole by the first line of it."""
     old = b'{"user":"alice"}\n{"user":"bob"}\n'

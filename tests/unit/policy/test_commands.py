@@ -58,6 +58,14 @@ def test_links_are_followed(tmp_path: Path) -> None:
     assert find_program("./ls", "", str(link(tmp_path / "workdir", "bin"))) == str(wanted)
 
 
+def test_links_without_end(tmp_path: Path) -> None:
+    """A chain of more links than Linux would ever follow leads to no program, and does no harm."""
+    program(tmp_path / "0")
+    for number in range(1200):
+        link(tmp_path / str(number + 1), str(number))
+    assert find_program("./1200", "", str(tmp_path)) is None
+
+
 def test_what_is_no_program(tmp_path: Path) -> None:
     """A directory, a FIFO, a device, a file without permission, a loop, a name with a NUL: nothing is found."""
     os.mkfifo(tmp_path / "fifo", 0o777)

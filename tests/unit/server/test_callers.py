@@ -74,6 +74,7 @@ def serve(callers: Callers, client: Client | Issued, method: str) -> asyncio.Tas
 
 STREAM = "/jsched.v1.JobService/StreamOutput"
 HEALTH = "/grpc.health.v1.Health/Watch"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 async def settle() -> None:
@@ -122,6 +123,30 @@ def test_calls_end_with_their_certificates_one_after_the_other(clock: list[float
             ]
         assert all(end.startswith("the certificate expired at ") for end in found)
         assert len(callers.calls) == 0
+
+    on_a_loop(test)
+
+
+def test_watches_are_counted_by_certificate(clock: list[float]) -> None:
+    """Watches of health and of the API are no more than the server's limit, and take no place of a stream's."""
+
+    async def test() -> None:
+        callers = make_callers(Trusted(trusting(CA)), max_streams=2)
+        alice, nobody = make_client(CA, "alice", "user"), make_odd_client(CA, roles=())
+        streams = [serve(callers, alice, STREAM) for _ in range(2)]
+        watches = [serve(callers, alice, method) for method in (HEALTH, REFLECTION, HEALTH)]
+        others = [serve(callers, nobody, HEALTH) for _ in range(3)]
+        await settle()
+        refused = "has 2 watches of health and of the API open, as many as max_streams_per_user allows"
+        found = await looks(callers, *streams, *watches, *others)
+        assert [end if end == "open" else end[end.index("has ") :] for end in found] == [
+            *("open", "open"),
+            *("open", "open", refused),
+            *("open", "open", refused),
+        ]
+        watches[0].cancel()
+        await settle()
+        assert await looks(callers, serve(callers, alice, REFLECTION)) == ["open"]
 
     on_a_loop(test)
 
