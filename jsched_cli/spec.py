@@ -31,7 +31,7 @@ def add_spec(parser: Parser) -> None:
         help="a variable for the job's environment; without a value it gets the one it has here",
     )
     parser.add_argument("-w", "--workdir", metavar="DIR", help="the job's working directory, a path on the host from /")
-    parser.add_argument("-n", "--name", metavar="NAME", help="a name that no other running job has")
+    parser.add_argument("-n", "--name", metavar="NAME", help="a name that no other running job of yours has")
     parser.add_argument("-l", "--label", action="append", metavar="KEY=VALUE", help="a label to find the job by")
     parser.add_argument(
         "--request-id", metavar="TEXT", help="any unique text: the same again gives the same job, not a second one"

@@ -99,6 +99,7 @@ class Parser(argparse.ArgumentParser):
         for action in own:
             if not action.option_strings:
                 name = str(action.metavar or action.dest)
+                name += "..." if action.nargs in ("*", "+") else ""
                 words.append(f"[{name}]" if action.nargs in ("?", "*") else name)
         if self.rest is not None:
             words += ["[--]", self.rest[1]]

@@ -50,7 +50,7 @@ class Access:
         """Raise Refused unless the verb reaches a job, or a root file system, that the caller sees."""
         if self.limited_to not in (None, owner):
             raise Refused(
-                f"{self.grant.subject} may not {self.verb.value} what is another's",
+                f"{self.grant.subject} may not {self.verb.deed} what is another's",
                 self.decision.rule,
                 self.decision.place,
                 obj=name,
@@ -65,7 +65,7 @@ def authorize(policy: Policy, user: str, role: str, verb: Verb) -> Access:
         return Access(user, verb, grant)
     decision = policy.decide(user, role, verb)
     raise Refused(
-        f"role {role} may not {verb.value}",
+        f"role {role} may not {verb.deeds}",
         decision.rule,
         decision.place,
         obj=verb.value,

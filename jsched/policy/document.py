@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path as FilePath
 from typing import Any
 
 from jsched.config import is_policy_file
@@ -87,9 +88,16 @@ def parse_document(source: str, content: bytes) -> Document:
     return Document(source, tables, key_lines(text), hashlib.sha256(content).hexdigest())
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
 def _read_file(path: str) -> bytes:
     try:
-        with FilePath(path).open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
+            # A FIFO may not answer, and can't be read again when the policy is.
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InvalidArgument(f"policy {path}: not a regular file", obj=path)
             content = file.read(_MAX_SIZE + 1)
     except OSError as error:
         raise InvalidArgument(f"policy {path}: {error.strerror}", obj=path) from None

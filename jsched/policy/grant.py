@@ -41,22 +41,21 @@ class Decision:
 class Grant:
     """What a caller may do. `decisions` has every verb, `sees` the widest reach of those that show jobs.
 
+    `subject` is whom the rules are about, as messages to the caller have it: the caller's own role
+    or name, also where the rules are those of every role.
+
     `profile` and `ceiling` are the limits that jobs get that ask for none, and up to which they
     may ask if they may (`own_limits`). None for a list is all that the server's configuration
     allows, for a number no limit.
     """
 
+    subject: str
     rules: Rules
     decisions: Mapping[Verb, Decision]
     sees: Reach
     profile: LimitSet | None
     ceiling: LimitSet | None
     own_limits: bool
-
-    @property
-    def subject(self) -> str:
-        """Whom the rules are about, as messages have it."""
-        return self.rules.subject
 
     @property
     def commands(self) -> tuple[Command, ...] | None:
@@ -94,6 +93,7 @@ def make_grant(rules: Rules, profiles: Mapping[str, LimitSet]) -> Grant:
     # Who is given a profile gets just that, unless it is said how far they may go.
     own_limits = rules.own_limits.value if rules.own_limits is not None else ceiling is not None or profile is None
     return Grant(
+        subject=rules.subject,
         rules=rules,
         decisions=decisions,
         sees=max(decisions[verb].reach for verb in SIGHT),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jsched.policy.document import Place
 from jsched.policy.grant import Decision, Grant
@@ -39,8 +39,11 @@ class Policy:
 
     def grant(self, user: str, role: str) -> Grant | None:
         """Return what a caller may do, None for nothing."""
-        role = role if role in self.roles else EVERY_ROLE
-        return self.grants.get((role, user if user in self.users else ""))
+        named = user if user in self.users else ""
+        if role in self.roles:
+            return self.grants[role, named]
+        grant = self.grants.get((EVERY_ROLE, named))
+        return grant if grant is None or named else replace(grant, subject=f"role {role}")
 
     def decide(self, user: str, role: str, verb: Verb) -> Decision:
         """Return how far a caller's verb reaches, and the rule that says so."""

@@ -108,7 +108,7 @@ def _check_limits(grant: Grant, asked: Limits) -> None:
     if names and not grant.own_limits:
         raise Refused(
             f"{grant.subject} may not ask for limits: {', '.join(names)}",
-            f"{grant.subject} has no own limits",
+            f"{grant.rules.subject} has no own limits",
             _place(grant, grant.rules.own_limits or grant.rules.profile),
             obj=names[0],
             hint="leave them out: the job gets those that the server's administrator has chosen",
@@ -116,7 +116,7 @@ def _check_limits(grant: Grant, asked: Limits) -> None:
     if grant.ceiling is not None and (name := excess(asked, grant.ceiling.bounds)):
         raise Refused(
             f"{grant.subject} may not ask for so much: {name}",
-            f"{grant.subject} has ceiling {grant.ceiling.name}, and {name} is above it",
+            f"{grant.rules.subject} has ceiling {grant.ceiling.name}, and {name} is above it",
             _place(grant, grant.rules.ceiling),
             obj=name,
             hint="ask for less, or leave it out",
@@ -128,7 +128,7 @@ def _check_env(grant: Grant, spec: JobSpec) -> None:
     if name is not None:
         raise Refused(
             f"{grant.subject} may not set environment variable {name}",
-            f"{grant.subject} has no env {name}",
+            f"{grant.rules.subject} has no env {name}",
             _place(grant, grant.rules.env or grant.rules.commands),
             obj="env",
             hint="leave it out",
@@ -159,7 +159,7 @@ def _check_walls(grant: Grant, asked: Confinement, mode: Mode, rules: IsolationC
 
 def _refused(grant: Grant, setting: Setting[Any] | None, what: str, obj: str, allowed: Sequence[str] = ()) -> Refused:
     hint = f"allowed: {', '.join(allowed)}" if allowed else _ASK
-    rule = f"{grant.subject} has no {what}"
+    rule = f"{grant.rules.subject} has no {what}"
     return Refused(f"{grant.subject} may not have {what}", rule, _place(grant, setting), obj=obj, hint=hint)
 
 

@@ -26,6 +26,27 @@ class Verb(enum.Enum):
         """The verb's name in a policy file."""
         return self.value.replace(" ", "_")
 
+    @property
+    def deed(self) -> str:
+        """What a caller does with the verb, before the thing that it is done to."""
+        return _DEEDS.get(self, (self.value,))[0]
+
+    @property
+    def deeds(self) -> str:
+        """What a caller does with the verb in general."""
+        return " ".join(_DEEDS.get(self, (self.value,)))
+
+
+# Of verbs that can't be said as they are.
+_DEEDS = {
+    Verb.STATUS: ("see the status of", "jobs"),
+    Verb.ROOTFS_UPLOAD: ("upload", "root file systems"),
+    Verb.ROOTFS_LIST: ("list", "root file systems"),
+    Verb.ROOTFS_DELETE: ("delete", "root file systems"),
+    Verb.STATS: ("see", "stats"),
+    Verb.REFLECTION: ("use", "reflection"),
+}
+
 
 class Reach(enum.IntEnum):
     """Whose things a verb is for: nobody's, the caller's own, or everybody's.

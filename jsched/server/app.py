@@ -144,7 +144,8 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
         raise FailedPrecondition(
             f"can't listen on {listen}",
             obj=listen,
-            hint="another program has the port, or the address is not of this host; give another with --listen",
+            hint="another program has the port, the address is not of this host, or the port is below 1024 and "
+            "not for this user; give another with --listen",
         )
     return port
 

@@ -81,7 +81,8 @@ def read_trust(certs_dir: Path) -> Trust:
             raise FailedPrecondition(
                 f"{certs_dir / name} is not there",
                 obj=str(certs_dir / name),
-                hint="give the directory with --certs; for development: jsched certs dev DIR",
+                hint="give the directory with --certs; jsched certs init and jsched certs server make one, "
+                "jsched certs dev DIR one for development",
             )
     read = certificate_files.read
     server = read_server(certs_dir, read(certs_dir / SERVER_CERTIFICATE), read(certs_dir / SERVER_KEY))

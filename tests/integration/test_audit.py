@@ -278,6 +278,9 @@ def test_verify_says_what_is_wrong(server: Server, tmp_path: Path) -> None:
     path.write_bytes(b"".join(lines[:-1]))
     assert audit_verify(server.data_dir).returncode == 1
     path.write_bytes(b"".join(lines))
+    mixed = audit_verify(path, server.data_dir)
+    assert (mixed.returncode, mixed.stdout) == (2, "")
+    assert f"{server.data_dir} is a directory: give it alone, or files alone" in mixed.stderr
     nothing = audit_verify(tmp_path)
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert nothing.stderr.startswith("Error: there is no audit trail in")

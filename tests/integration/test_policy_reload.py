@@ -93,7 +93,7 @@ def test_a_change_holds_for_the_next_call(governed: Governed, job: str) -> None:
     assert unseen.code is grpc.StatusCode.NOT_FOUND
     assert repr(unseen).replace(job, "0" * len(job)) == repr(unknown)
     governed.read_again(NOBODY)
-    with pytest.raises(PermissionDenied, match="role user may not status"):
+    with pytest.raises(PermissionDenied, match="role user may not see the status of jobs"):
         alice.get(job)
 
 

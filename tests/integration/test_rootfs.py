@@ -138,7 +138,7 @@ def test_a_user_may_upload_and_not_delete(server: Server, archive: Path) -> None
     client = server.client("user")
     assert client.rootfs.upload(archive, "mine").uploaded_by == "user"
     for name in ("alpine", "mine"):
-        with pytest.raises(PermissionDenied, match="role user may not rootfs delete"):
+        with pytest.raises(PermissionDenied, match="role user may not delete root file systems"):
             client.rootfs.delete(name)
     denied = [line["rule"] for line in audited(server) if line["decision"] == "deny"]
     assert denied == ["role user has no verb rootfs delete"] * 2

@@ -96,7 +96,7 @@ def test_a_thousand_silent_connections(server: Server) -> None:
 
 def test_more_connections_than_there_may_be(tmp_path: Path, certs: Path) -> None:
     """Past max_connections new ones are closed at once, jobs keep their descriptors, and then clients get in again."""
-    config = f"{WITHOUT_WALLS}[wire]\nhandshake_timeout = 1\nmax_connections = 30\n"
+    config = f"{WITHOUT_WALLS}[wire]\nhandshake_timeout = 3\nmax_connections = 30\n"
     server = Server(tmp_path / "server", certs, config=config)
     try:
         server.start()

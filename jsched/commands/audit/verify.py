@@ -21,6 +21,7 @@ from jsched.audit.chain import Line, Link
 from jsched.audit.trail import Trail
 from jsched.audit.verify import verify, verify_trail
 from jsched.audit.walk import Finding, Report
+from jsched.commandline import UsageError
 from jsched.commands.audit import places
 from jsched.errors import InvalidArgument, NotFound
 
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace, anchors: list[Link]) -> Report:
     """Verify the files, or the whole trail with the anchor beside it, which is added to `anchors`."""
     if args.files and not (len(args.files) == 1 and args.files[0].is_dir()):
+        if directory := next(filter(Path.is_dir, args.files), None):
+            raise UsageError(f"{directory} is a directory: give it alone, or files alone")
         return verify(args.files, anchors)
     trail = Trail(args.files[0] / places.NAME) if args.files else places.trail_of(args)
     places.check(trail)

@@ -22,6 +22,8 @@ def room(config: Config) -> Finding:
     try:
         with tempfile.TemporaryFile(dir=there) as file:
             space.set_aside(file.fileno(), 0, 4096)
+    except PermissionError as error:
+        return warn(subject, f"can't be tried: {error.strerror}", "see the data directory")
     except OSError as error:
         text = f"can't be set aside ({error.strerror}): on a full disk stops are refused as well"
         return warn(subject, text, "use ext4, xfs or btrfs for the data directory")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -55,6 +56,10 @@ def _directory(subject: str, path: Path, *, private: bool) -> Finding:
         return fail(subject, f"{there} is not a directory", "remove it, or configure another directory")
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         user = os.geteuid()
+        if there != path:
+            # What is above it is somebody else's, such as /var/lib: nobody is to be told to give that away.
+            make = f"install -d -o {user} -m {'0700' if private else '0755'} {shlex.quote(str(path))}"
+            return fail(subject, f"{path} can't be made by user {user}", f"{make}, or configure another")
         return fail(subject, f"{there} can't be written by user {user}", f"chown {user} {there}, or configure another")
     if there != path:
         return ok(subject, f"{path}, to be made in {there}")

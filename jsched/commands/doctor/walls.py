@@ -46,7 +46,7 @@ def root_file_systems(config: Config) -> Finding:
     """Whether a job can have a root file system of its own, that lies where the server keeps its state."""
     there = next(path for path in (config.data_dir, *config.data_dir.parents) if path.is_dir())
     if not os.access(there, os.W_OK):
-        return fail("root file systems", f"{there} can't be written", "run doctor as the user that runs the server")
+        return fail("root file systems", f"can't be tried: {there} can't be written", "see the data directory")
     with tempfile.TemporaryDirectory(prefix=".jsched-doctor-", dir=there) as directory:
         failure = try_walls_apart(sandbox_of_tree(_ids(), Path(os.path.realpath(directory))))
     if failure is not None:

@@ -45,6 +45,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the decision; raises InvalidArgument for a policy or a configuration that is wrong."""
     from jsched import config as configuration
+    from jsched.errors import PermissionDenied
     from jsched.policy.access import authorize
     from jsched.policy.grant import Refused
     from jsched.policy.load import load
@@ -60,6 +61,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"refused by {error.place}: {error.rule}")
         print(f"the caller is told: {error}")
         return 1
+    except PermissionDenied as error:
+        print("refused by [isolation] of the server's configuration")
+        print(f"the caller is told: {error}")
+        return 1
     print("\n".join(lines))
     return 0 if lines[0].startswith("allowed") else 1
 
@@ -72,11 +77,17 @@ def _verb(words: Sequence[str]) -> tuple[Verb, list[str]]:
         length = len(verb.value.split())
         if list(words[:length]) == verb.value.split():
             return verb, list(words[length:])
+        if words[0] == verb.key:
+            return verb, list(words[1:])
     raise UsageError(f'"{words[0]}" is no verb: {", ".join(verb.value for verb in Verb)}')
 
 
 def _start(access: Access, args: argparse.Namespace, command: list[str], config: Config) -> list[str]:
-    """Return what is to be said of a start that is allowed; raises Refused for one that is not."""
+    """Return what is to be said of a start that is allowed.
+
+    Raises Refused for one that the policy does not allow, PermissionDenied for one that the configuration does not.
+    """
+    from jsched.allowance import Allowance
     from jsched.environment import DEFAULT_PATH, home_directory
     from jsched.policy.limit_sets import in_words
     from jsched.policy.starts import Defaults, admit
@@ -84,6 +95,7 @@ def _start(access: Access, args: argparse.Namespace, command: list[str], config:
     spec = _spec(args, command)
     defaults = Defaults(config.limits.default, config.isolation, DEFAULT_PATH, home_directory())
     admission = admit(access.grant, access.user, spec, defaults)
+    Allowance(config.isolation, admission.terms.rules).choose(admission.spec.confinement)
     lines = [f"allowed by {admission.place}: {admission.rule}"]
     if admission.spec.argv != spec.argv:
         lines.append(f"what is executed: {shlex.join(admission.spec.argv)}")

@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    if not policy.roles:
+        print("\nnobody may do anything: [roles] has no table, and [users] adds to what a role has")
     if more := list(dict.fromkeys(_settings(policy))):
         print("\n" + "\n".join(more))
     return 0

@@ -108,6 +108,14 @@ def test_global_flags_stand_before_or_after_the_verb(
     assert capsys.readouterr().out == "hello you True a:1\n"
 
 
+@pytest.mark.parametrize(("nargs", "usage"), [("+", "FILE..."), ("*", "[FILE...]"), ("?", "[FILE]"), (None, "FILE")])
+def test_usage_says_how_many(nargs: str | None, usage: str) -> None:
+    """An argument that may be given several times shows so in the usage, and one that may be left out."""
+    parser = Parser("verb")
+    parser.add_argument("files", metavar="FILE", nargs=nargs)
+    assert f"  verb [flags] {usage}\n" in parser.format_help()
+
+
 def test_the_later_global_flag_wins(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
     """A global flag after the verb wins over the same before it."""
     program.run(["--server", "a:1", "greet", "you", "--server", "b:2"])

@@ -118,6 +118,20 @@ def test_directories_that_are_not_there_are_to_be_made(tmp_path: Path) -> None:
     assert f"to be made in {tmp_path}" in found["data directory"].text
 
 
+def test_a_directory_that_can_not_be_made_is_to_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be given to the server's user is the directory itself, never what lies above it."""
+    config = _config(tmp_path, data_dir=tmp_path / "a b")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    data, *_ = files.data(config)
+    logs, *_ = files.logs(config)
+    assert (data.level, logs.level) == (Level.FAIL, Level.FAIL)
+    assert data.text == f"{tmp_path}/a b can't be made by user {os.geteuid()}"
+    assert data.advice.startswith(f"install -d -o {os.geteuid()} -m 0700 '{tmp_path}/a b', ")
+    assert logs.advice.startswith(f"install -d -o {os.geteuid()} -m 0755 {tmp_path}/logs, ")
+    (tmp_path / "logs").mkdir()
+    assert next(files.logs(config)).advice.startswith(f"chown {os.geteuid()} {tmp_path}/logs, ")
+
+
 def test_a_data_directory_that_others_may_read_is_a_warning(tmp_path: Path) -> None:
     """A data directory with mode 0755 is a warning that shows the mode."""
     (tmp_path / "data").mkdir(mode=0o755)

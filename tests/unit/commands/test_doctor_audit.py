@@ -34,6 +34,17 @@ def test_a_trail_that_is_whole(config: Config) -> None:
     assert audit.room(config).level is Level.OK
 
 
+def test_room_that_can_not_be_tried(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no file can be made, that says nothing about the file system."""
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    finding = audit.room(config)
+    assert (finding.text, finding.advice) == ("can't be tried: Permission denied", "see the data directory")
+
+
 def test_a_trail_that_was_changed(config: Config) -> None:
     """A line that was changed, and an end that was cut off, are failures that say what to do."""
     write(config, 5)

@@ -79,6 +79,23 @@ def test_what_is_refused(
     assert second.startswith("the caller is told: ")
 
 
+def test_what_the_configuration_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the policy leaves to the configuration, and that does not allow, is refused as the server would."""
+    Path("policy.toml").write_text('extends = "open"\n')
+    code, text = check(capsys, "--isolation=none", "--", "start", "true")
+    assert code == 1
+    assert text.splitlines()[0] == "refused by [isolation] of the server's configuration"
+    assert "the caller is told: isolation none is not allowed on this server" in text
+    Path("jsched.toml").write_text('[isolation]\nmodes = ["none"]\ndefault = "none"\n')
+    assert check(capsys, "--config=jsched.toml", "--isolation=none", "--", "start", "true")[0] == 0
+
+
+def test_verbs_as_a_policy_has_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """A verb can be named as people read it, and as a policy file has it."""
+    assert check(capsys, "rootfs_upload", role="admin") == check(capsys, "rootfs", "upload", role="admin")
+    assert check(capsys, "rootfs_list", "bob", user="root", role="admin")[0] == 0
+
+
 def test_whose_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """A verb on a job of one's own, of another's, and of another's that is not seen, are told apart."""
     assert check(capsys, "stop", user="bob")[0] == 0
@@ -136,6 +153,14 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     Path("jsched.toml").write_text('policy = "./policy.toml"\n')
     assert PROGRAM.run(["policy", "show", "--config=jsched.toml"]) == 0
     assert "user alice: commands /usr/bin/env" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", '[users.alice]\nverbs = "any"\n'])
+def test_a_policy_without_roles_says_what_it_comes_to(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """Of a policy without a role it is said that nobody may do anything, whatever it has of users."""
+    Path("policy.toml").write_text(text)
+    assert PROGRAM.run(["policy", "show", "policy.toml"]) == 0
+    assert "\nnobody may do anything: [roles] has no table" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("preset", PRESETS)

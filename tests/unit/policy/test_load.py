@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -274,11 +275,14 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    """What is not there, is a directory, or is far too large is refused by its path."""
+    """What is not there, is a directory, does not answer, or is far too large is refused by its path."""
     with pytest.raises(InvalidArgument, match="No such file"):
         load(str(tmp_path / "missing.toml"))
     with pytest.raises(InvalidArgument, match="Is a directory"):
         load(str(tmp_path))
+    os.mkfifo(tmp_path / "fifo.toml")
+    with pytest.raises(InvalidArgument, match=r"fifo\.toml: not a regular file"):
+        load(str(tmp_path / "fifo.toml"))
     (tmp_path / "large.toml").write_bytes(b"#" * (5 << 20))
     with pytest.raises(InvalidArgument, match="larger than"):
         load(str(tmp_path / "large.toml"))

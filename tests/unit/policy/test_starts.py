@@ -11,9 +11,11 @@ from jsched.confinement import Bind, Confinement, Mode, Network
 from jsched.isolation_config import AllowedBind, IsolationConfig
 from jsched.job import JobSpec
 from jsched.limits import Limits
+from jsched.policy.access import authorize
 from jsched.policy.grant import Grant, Refused
 from jsched.policy.load import parse
 from jsched.policy.starts import Admission, Defaults, admit, looks_at_files
+from jsched.policy.verbs import Verb
 from jsched.terms import Terms
 
 MIB = 1 << 20
@@ -177,6 +179,46 @@ def test_a_command_that_is_not_in_the_list(tmp_path: Path) -> None:
     assert errors[0].rule == f"role user has no command {os.path.realpath('/bin/sh')} with these arguments"
     assert errors[1].rule == "role user has commands, and there is no program '/no/such'"
     assert refused("commands = []", argv=["env"]).message.startswith("role user may not start 'env'")
+
+
+def test_whom_a_message_is_about() -> None:
+    """Rules of every role are told to a caller as those of its own role; the audit has whose they are."""
+    policy = parse("p.toml", 'extends = "commands"\n[users.bob]\ncommands = ["/usr/bin/env"]\n')
+    for user, subject, commands in (("alice", "role guest", "every role"), ("bob", "user bob", "user bob")):
+        granted = policy.grant(user, "guest")
+        assert granted is not None
+        with pytest.raises(Refused) as caught:
+            admit(granted, user, JobSpec(["sh"]), DEFAULTS)
+        assert caught.value.message == f"{subject} may not start 'sh', or not with these arguments"
+        assert caught.value.rule.startswith(f"{commands} has no command ")
+    granted = policy.grant("alice", "guest")
+    assert granted is not None
+    with pytest.raises(Refused) as caught:
+        admit(granted, "alice", JobSpec(["sh"], limits=Limits(cpus=1.0)), DEFAULTS)
+    assert (caught.value.message, caught.value.rule) == (
+        "role guest may not ask for limits: cpus",
+        "every role has no own limits",
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "in_general", "of_anothers"),
+    [
+        (Verb.STOP, "stop", "stop"),
+        (Verb.STATUS, "see the status of jobs", "see the status of"),
+        (Verb.ROOTFS_DELETE, "delete root file systems", "delete"),
+        (Verb.STATS, "see stats", "see"),
+    ],
+)
+def test_verbs_in_messages(verb: Verb, in_general: str, of_anothers: str) -> None:
+    """A refusal says what may not be done in words that make a sentence."""
+    with pytest.raises(Refused) as caught:
+        authorize(parse("p.toml", ""), "alice", "user", verb)
+    assert caught.value.message == f"role user may not {in_general}"
+    policy = parse("p.toml", f'[roles.user.verbs]\nlist = "any"\nrootfs_list = "any"\n{verb.key} = "own"\n')
+    with pytest.raises(Refused) as caught:
+        authorize(policy, "alice", "user", verb).check("bob", "x")
+    assert caught.value.message == f"role user may not {of_anothers} what is another's"
 
 
 def test_what_would_get_round_a_list_of_commands() -> None:
