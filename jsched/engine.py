@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -120,18 +120,26 @@ class Engine:
             self.rootfs.drain()
 
     async def start(
-        self, spec: JobSpec, *, owner: str = "local", request_id: str | None = None, terms: Terms = SERVERS_OWN
+        self,
+        spec: JobSpec,
+        *,
+        owner: str = "local",
+        request_id: str | None = None,
+        terms: Terms = SERVERS_OWN,
+        named: Callable[[str], None] = lambda job_id: None,
     ) -> Job:
         """Start a job on certain terms, and return it once its command has been executed.
 
-        The same owner's same request id gives the same job again. Raises StartFailed if the
+        The same owner's same request id gives the same job again. A start goes on when its caller
+        has gone away: `named` is called with the job's id before anything is done, and with "" if
+        there is no job after all. Raises StartFailed if the
         command can't be executed, AlreadyExists for a name that a live job of the owner has,
         ResourceExhausted naming `max_jobs`.
         """
         if request_id is not None and not 0 < len(request_id) <= _MAX_REQUEST_ID:
             raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
         check_sizes(spec)
-        return await self._lifecycle.start(spec, owner, request_id, terms)
+        return await self._lifecycle.start(spec, owner, request_id, terms, named)
 
     async def stop(
         self, ref: str, *, grace: float | None = None, by: str = "local", visible_to: str | None = None

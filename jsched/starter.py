@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,13 +62,16 @@ class Starter:
         self._tasks = tasks
         self._settler = settler
 
-    async def start(self, spec: JobSpec, owner: str, request_id: str | None, terms: Terms) -> Job:
+    async def start(
+        self, spec: JobSpec, owner: str, request_id: str | None, terms: Terms, named: Callable[[str], None]
+    ) -> Job:
         """Start a job, or find the one that this request id has started.
 
+        `named` is called with the job's id before anything is done, and with "" if there is no job after all.
         Raises ResourceExhausted if its owner has as many live jobs as the terms allow.
         """
         # In a task of its own: a caller that goes away must not leave half a start behind.
-        task = self._tasks.spawn(self._start(spec, owner, request_id, terms))
+        task = self._tasks.spawn(self._start(spec, owner, request_id, terms, named))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -75,7 +79,9 @@ class Starter:
                 raise Unavailable("the server went away during the start", hint="try again") from None
             raise
 
-    async def _start(self, spec: JobSpec, owner: str, request_id: str | None, terms: Terms) -> Job:
+    async def _start(
+        self, spec: JobSpec, owner: str, request_id: str | None, terms: Terms, named: Callable[[str], None]
+    ) -> Job:
         while True:
             if self._is_full(owner, request_id, terms.max_jobs):
                 known = await self._known(spec, owner, request_id)
@@ -84,9 +90,15 @@ class Starter:
             else:
                 # Nothing was waited for since: of two starts for the last place, one is refused.
                 live = self._take_place(owner, request_id)
-                known, prepared = await self._write_down(live, spec, terms)
+                named(live.id)
+                try:
+                    known, prepared = await self._write_down(live, spec, terms)
+                except Exception:
+                    named("")
+                    raise
                 if prepared is not None:
                     return await self._launch(live, prepared)
+            named(known.id)
             # Gone again: that start has failed meanwhile, without a trace.
             with contextlib.suppress(NotFound):
                 return await self._started_before(known)

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from jsched.engine import Engine
-from jsched.errors import InvalidArgument, StartFailed
+from jsched.errors import InvalidArgument
 from jsched.job import Chunk, JobSpec
 from jsched.looks import Looks
 from jsched.output.follower import Follower
@@ -70,14 +70,13 @@ class JobService:
         call.entry.argv, call.entry.env = request.argv, sorted(request.env)
         admission = await self._admit(convert.to_spec(request))
         call.entry.rule = admission.rule
-        try:
-            job = await self._engine.start(
-                admission.spec, owner=call.user, request_id=request.request_id or None, terms=admission.terms
-            )
-        except StartFailed as error:
-            call.job_id = error.job_id
-            raise
-        call.job_id = job.id
+        job = await self._engine.start(
+            admission.spec,
+            owner=call.user,
+            request_id=request.request_id or None,
+            terms=admission.terms,
+            named=functools.partial(setattr, call, "job_id"),
+        )
         return pb.StartJobResponse(job_id=job.id, job=convert.from_job(job))
 
     async def stop_job(self, request: pb.StopJobRequest, _: Context) -> pb.StopJobResponse:

@@ -23,7 +23,8 @@ from jsched.audit.trail import Trail
 from jsched.audit.verify import verify
 from jsched.client import Client
 from jsched.errors import JschedError, ResourceExhausted
-from jsched.job import JobSpec, Signaled
+from jsched.job import JobFilter, JobSpec, Signaled
+from jsched.state import LIVE_STATES
 from jsched.supervisor import record
 from jsched.v1 import jobs_pb2 as pb
 from tests.helpers import calls
@@ -73,6 +74,29 @@ def test_who_started_what_and_when_the_server_ran(server: Server) -> None:
     assert content.isascii()
     assert len(content.splitlines()) == len(lines)
     assert audit_verify(f"--data-dir={server.data_dir}").returncode == 0
+
+
+def test_a_start_whose_caller_has_gone_names_its_job(server: Server) -> None:
+    """A job runs though its caller has cancelled the start, and the line of that start says which it is."""
+    with calls.channel(server) as channel:
+        stub = calls.stub(channel)
+        stub.GetStats(pb.GetStatsRequest(), timeout=DEADLINE)
+        for number in range(20):
+            request = pb.StartJobRequest(argv=["true"], labels={"number": str(number)})
+            start = stub.StartJob.future(request, timeout=DEADLINE)
+            with contextlib.suppress(grpc.FutureTimeoutError, grpc.FutureCancelledError):
+                start.result(timeout=0.0005 * number)
+            start.cancel()
+        stub.GetStats(pb.GetStatsRequest(), timeout=DEADLINE)
+
+    def lines() -> list[dict[str, Any]]:
+        return of_calls(server, "start")
+
+    client = server.client()
+    wait_until(lambda: not client.list(JobFilter(states=LIVE_STATES)).jobs, 60.0, "the end of all jobs")
+    started = {job.id for job in client.list().jobs}
+    wait_until(lambda: started <= {line["job"] for line in lines()}, 60.0, "a line that names each job")
+    assert any(line["status"] == "CANCELLED" for line in lines())
 
 
 def test_the_chain_goes_on_through_kills(server: Server) -> None:
