@@ -46,7 +46,7 @@ def test_nothing_in_the_unit_is_inherited_by_jobs() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there")
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """systemd finds nothing wrong with the unit where its program and user exist."""
-    text = UNIT.read_text("utf-8").replace("/opt/jsched/bin/jsched", sys.executable)
+    text = UNIT.read_text("utf-8").replace("/opt/jsched/bin/jsched", f'"{sys.executable}"')
     unit = tmp_path / "jsched.service"
     unit.write_text(text.replace("User=jsched", "User=root").replace("Group=jsched", "Group=root"), "utf-8")
     found = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, timeout=60)
