@@ -57,6 +57,8 @@ class Record:
 class _Opening:
     """A stream's context; `write` is gRPC's own after the first message."""
 
+    __slots__ = ("_context", "_record", "write")
+
     def __init__(self, context: Any, record: Record) -> None:
         self._context = context
         self._record = record
