@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -58,6 +59,18 @@ def _serving(root: Path, certs: Path) -> Iterator[Server]:
         yield server
     finally:
         server.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Free the logs of jobs whose monitors a test has killed, so that pytest can remove them later."""
+    directory = getattr(item, "funcargs", {}).get("tmp_path")
+    if directory is not None:
+        from jsched.linux import file_attributes
+
+        for log in directory.glob("**/*.log"):
+            with contextlib.suppress(OSError):
+                file_attributes.release(log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

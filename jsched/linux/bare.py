@@ -9,7 +9,7 @@ import os
 import signal
 from typing import NoReturn
 
-from jsched.linux.call import ON_X86_64
+from jsched.linux.call import call_number
 from jsched.linux.prepared import call
 
 _AT_FDCWD = -100
@@ -18,23 +18,19 @@ _MSG_CMSG_CLOEXEC = 0x40000000
 _KERNEL_SIGSET_SIZE = 8
 
 
-def _number(x86_64: int, generic: int) -> int:
-    return x86_64 if ON_X86_64 else generic
-
-
-_READ = _number(0, 63)
-_WRITE = _number(1, 64)
-_CLOSE = _number(3, 57)
-_RECVMSG = _number(47, 212)
-_WAIT4 = _number(61, 260)
-_GETCWD = _number(79, 17)
-_CHDIR = _number(80, 49)
-_UMASK = _number(95, 166)
-_RT_SIGTIMEDWAIT = _number(128, 137)
-_EXIT_GROUP = _number(231, 94)
-_OPENAT = _number(257, 56)
-_NEWFSTATAT = _number(262, 79)
-_DUP3 = _number(292, 24)
+_READ = call_number(0, 63)
+_WRITE = call_number(1, 64)
+_CLOSE = call_number(3, 57)
+_RECVMSG = call_number(47, 212)
+_WAIT4 = call_number(61, 260)
+_GETCWD = call_number(79, 17)
+_CHDIR = call_number(80, 49)
+_UMASK = call_number(95, 166)
+_RT_SIGTIMEDWAIT = call_number(128, 137)
+_EXIT_GROUP = call_number(231, 94)
+_OPENAT = call_number(257, 56)
+_NEWFSTATAT = call_number(262, 79)
+_DUP3 = call_number(292, 24)
 _CLOSE_RANGE = 436
 
 

@@ -18,6 +18,11 @@ libc = ctypes.CDLL(None, use_errno=True)
 _locked_libc = ctypes.PyDLL(None, use_errno=True)
 
 
+def call_number(x86_64: int, generic: int) -> int:
+    """Return the number that a system call has here, of the two that it has."""
+    return x86_64 if ON_X86_64 else generic
+
+
 def system_call(name: str, number: int, *argtypes: Any, locked: bool = False) -> Callable[..., int]:
     """Return a function that makes the system call with this number, and raises OSError naming the call.
 

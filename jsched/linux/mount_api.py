@@ -10,7 +10,7 @@ import ctypes
 import os
 import struct
 
-from jsched.linux.call import ON_X86_64, library_call, system_call
+from jsched.linux.call import call_number, library_call, system_call
 
 MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
@@ -19,7 +19,6 @@ MOUNT_ATTR_NOEXEC = 0x8
 MOUNT_ATTR_IDMAP = 0x100000
 
 MS_PRIVATE = 1 << 18
-MS_SLAVE = 1 << 19
 
 _AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
@@ -55,7 +54,7 @@ _fsmount = system_call("fsmount", NR_FSMOUNT, ctypes.c_int, ctypes.c_uint, ctype
 _mount_setattr = system_call(
     "mount_setattr", NR_MOUNT_SETATTR, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t
 )
-_pivot_root = system_call("pivot_root", 155 if ON_X86_64 else 41, ctypes.c_char_p, ctypes.c_char_p)
+_pivot_root = system_call("pivot_root", call_number(155, 41), ctypes.c_char_p, ctypes.c_char_p)
 _umount2 = library_call("umount2", ctypes.c_char_p, ctypes.c_int)
 
 
@@ -90,7 +89,7 @@ def move_mount_to(mount: int, directory: int, name: str) -> None:
 
 
 def mount_setattr(mount: int, attributes: int, *, recursive: bool = False, propagation: int = 0) -> None:
-    """Set MOUNT_ATTR_ flags and the propagation (MS_PRIVATE, MS_SLAVE) of a mount, or of all below it too.
+    """Set MOUNT_ATTR_ flags and the propagation (MS_PRIVATE) of a mount, or of all below it too.
 
     Raises OSError. Source: mount_setattr(2).
     """

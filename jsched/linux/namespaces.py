@@ -12,7 +12,7 @@ import signal
 import struct
 from collections.abc import Iterable
 
-from jsched.linux.call import ON_X86_64, system_call
+from jsched.linux.call import call_number, system_call
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -32,7 +32,7 @@ _CLONE_ARGS = struct.Struct("=11Q")
 _clone3 = system_call("clone3", 435, ctypes.c_char_p, ctypes.c_size_t, locked=True)
 _clone = system_call(
     "clone",
-    56 if ON_X86_64 else 220,
+    call_number(56, 220),
     ctypes.c_ulong,
     ctypes.c_void_p,
     ctypes.c_void_p,
@@ -40,7 +40,7 @@ _clone = system_call(
     ctypes.c_void_p,
     locked=True,
 )
-_unshare = system_call("unshare", 272 if ON_X86_64 else 97, ctypes.c_int)
+_unshare = system_call("unshare", call_number(272, 97), ctypes.c_int)
 
 
 def fork_into(namespaces: int, cgroup: int | None = None) -> int:

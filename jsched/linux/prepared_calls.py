@@ -9,31 +9,27 @@ import os
 import struct
 
 from jsched.linux import host, mount_api, openat2, privileges
-from jsched.linux.call import ON_X86_64
+from jsched.linux.call import call_number
 from jsched.linux.prepared import Prepared, Slot
 from jsched.linux.seccomp import INSTRUCTION_SIZE
 
 _AT_FDCWD = -100
 
 
-def _number(x86_64: int, generic: int) -> int:
-    return x86_64 if ON_X86_64 else generic
-
-
-_WRITE = _number(1, 64)
-_SOCKET = _number(41, 198)
-_IOCTL = _number(16, 29)
-_UMASK = _number(95, 166)
-_SETSID = _number(112, 157)
-_SETGROUPS = _number(116, 159)
-_SETRESUID = _number(117, 147)
-_SETRESGID = _number(119, 149)
-_CAPSET = _number(126, 91)
-_PRCTL = _number(157, 167)
-_OPENAT = _number(257, 56)
-_MKDIRAT = _number(258, 34)
-_UNSHARE = _number(272, 97)
-_SECCOMP = _number(317, 277)
+_WRITE = call_number(1, 64)
+_SOCKET = call_number(41, 198)
+_IOCTL = call_number(16, 29)
+_UMASK = call_number(95, 166)
+_SETSID = call_number(112, 157)
+_SETGROUPS = call_number(116, 159)
+_SETRESUID = call_number(117, 147)
+_SETRESGID = call_number(119, 149)
+_CAPSET = call_number(126, 91)
+_PRCTL = call_number(157, 167)
+_OPENAT = call_number(257, 56)
+_MKDIRAT = call_number(258, 34)
+_UNSHARE = call_number(272, 97)
+_SECCOMP = call_number(317, 277)
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15

@@ -9,7 +9,7 @@ import ctypes
 import functools
 import struct
 
-from jsched.linux.call import ON_X86_64, library_call, system_call
+from jsched.linux.call import call_number, library_call, system_call
 
 CAP_CHOWN = 0
 CAP_DAC_OVERRIDE = 1
@@ -40,7 +40,7 @@ _CAP_HEADER = struct.Struct("=Ii")
 _CAP_DATA = struct.Struct("=6I")
 
 _prctl = library_call("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
-_capset = system_call("capset", 126 if ON_X86_64 else 91, ctypes.c_char_p, ctypes.c_char_p)
+_capset = system_call("capset", call_number(126, 91), ctypes.c_char_p, ctypes.c_char_p)
 
 
 @functools.cache

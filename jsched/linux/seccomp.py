@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from jsched.linux.call import ON_X86_64, system_call
+from jsched.linux.call import call_number, system_call
 
 INSTRUCTION_SIZE = 8
 
@@ -17,7 +17,7 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-_seccomp = system_call("seccomp", 317 if ON_X86_64 else 277, ctypes.c_uint, ctypes.c_uint, ctypes.POINTER(_Program))
+_seccomp = system_call("seccomp", call_number(317, 277), ctypes.c_uint, ctypes.c_uint, ctypes.POINTER(_Program))
 
 
 def load_filter(program: bytes) -> None:

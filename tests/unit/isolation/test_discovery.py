@@ -84,10 +84,10 @@ def test_parent(machine: Machine) -> None:
     """The parent that the administrator wants is made, in each hierarchy."""
     machine.mount("memory", "cgroup", "memory")
     machine.mount("pids", "cgroup", "pids")
-    found = machine.discover("/work/jobs")
+    found = machine.discover("/batch/jobs")
     assert isinstance(found, Hierarchy)
-    assert (machine.root / "memory/work/jobs/jsched-x").is_dir()
-    assert (machine.root / "pids/work/jobs/jsched-x").is_dir()
+    assert (machine.root / "memory/batch/jobs/jsched-x").is_dir()
+    assert (machine.root / "pids/batch/jobs/jsched-x").is_dir()
 
 
 def test_nothing(machine: Machine) -> None:
