@@ -208,6 +208,7 @@ def test_the_forker_serves_one_job_after_the_other(bench: Bench) -> None:
         for _ in range(20):
             run = await bench.launch("sh", "-c", "ls -A /tmp; touch /tmp/mine; echo ready; sleep 1000", sandbox=walls)
             await bench.said(run, "ready\n")
+            assert run.pid is not None
             namespaces = hold_namespaces(run.pid, held)
             await bench.stop(run, 0)
             await bench.ended(run)
