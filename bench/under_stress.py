@@ -1,7 +1,7 @@
 """How long a GetJob takes while jobs do their worst: stress-ng on CPUs, memory, processes and the disk.
 
-Each is a job with the server's default limits. The client runs beside the server, outside of all jobs' cgroups,
-as one on another machine would have nothing to wait for here but the server.
+Each is a job with the server's default limits. The client runs beside the server, outside of all jobs' cgroups
+and with the server's priority, as one on another machine would have nothing to wait for here but the server.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bench.harness import Bench, Load
 from bench.load import Parent
 from jsched.client import Client
 from jsched.job import JobSpec
+from jsched.server import priority
 from jsched.v1 import jobs_pb2 as pb
 
 STRESS = shutil.which("stress-ng")
@@ -66,6 +67,7 @@ def _figure(name: str, value: float, idle: float) -> Figure:
 
 
 def load(task: dict[str, Any], parent: Parent) -> None:
+    priority.come_before_jobs()
     asyncio.run(_answer(task, parent))
 
 

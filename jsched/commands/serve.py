@@ -36,8 +36,10 @@ def run(args: argparse.Namespace) -> int:
     config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
     if config.certs_dir is None:
         raise InvalidArgument("no certificates", obj="certs_dir", hint="give their directory with --certs")
-    from jsched.server import handshakes, tls
+    from jsched.server import handshakes, priority, tls
 
+    # Before there are other threads: each has a nice value of its own, and begins with that of who started it.
+    priority.come_before_jobs()
     # Before anything imports grpc: this decides which versions of TLS it will speak, and what it says.
     watched = handshakes.prepare()
     tls.prepare(config.certs_dir)

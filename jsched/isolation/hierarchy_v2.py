@@ -19,6 +19,8 @@ CONTROLLERS = ("cpu", "memory", "io", "pids")
 # What the leaf for the processes of jsched itself has after the group's name: nobody may be in a
 # cgroup that has cgroups with controllers below.
 OWN = "-own"
+# Beside 100 of the group of all jobs: what a server and monitors do is short, and somebody waits for it.
+_OWN_WEIGHT = "1000"
 
 _RATES = dict(zip(DISK_RATES, ("rbps", "wbps", "riops", "wiops"), strict=True))
 
@@ -40,7 +42,7 @@ class HierarchyV2(Hierarchy):
         self._missing: dict[str, str] = {}
 
     def prepare(self) -> None:
-        """Make the group and a leaf for our own processes, and hand the controllers down to the jobs.
+        """Make the group and a leaf for our own processes, which come first, and hand the controllers down to the jobs.
 
         This process moves into the leaf if it is in a cgroup on the way: in such a one nobody may be.
         """
@@ -53,6 +55,8 @@ class HierarchyV2(Hierarchy):
             self.fs.write(f"{own_leaf}/cgroup.procs", "0")
         for directory in way:
             self._hand_down(directory)
+        if self.fs.has(f"{own_leaf}/cpu.weight"):
+            self.fs.write(f"{own_leaf}/cpu.weight", _OWN_WEIGHT)
         self._files = frozenset(self.fs.names(self._group))
 
     def remove(self) -> None:

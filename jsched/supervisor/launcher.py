@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 
-from jsched.linux import privileges, process, syscalls
+from jsched.linux import priority, privileges, process, syscalls
 from jsched.supervisor import command, last_words, monitor, wire
 from jsched.supervisor.wire import Report
 
@@ -108,6 +108,9 @@ def _settle(server: int) -> int:
     for own in _OF_THE_C_LIBRARY:
         syscalls.rt_sigaction_default(own)
     syscalls.prctl_set_name("jsched-launcher")
+    # The server may come before jobs; nobody else does.
+    if priority.nice() < 0:
+        priority.set_nice(0)
     os.chdir("/")
     os.umask(0o077)
     return settled

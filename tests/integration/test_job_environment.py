@@ -14,6 +14,7 @@ import pytest
 
 from jsched.client import Client
 from jsched.job import Job, JobSpec
+from jsched.server import priority
 from jsched.v1 import jobs_pb2 as pb
 from tests.helpers.calls import refused
 from tests.helpers.server import Server
@@ -166,9 +167,16 @@ def test_open_file_limit(client: Client) -> None:
 
 
 def test_scheduling(client: Client) -> None:
-    """A job has the server's own priority and may run where the server may."""
+    """A job has the priority that the server was started with, not the one it took, and may run where it may."""
     assert status(client)["Cpus_allowed_list"] == own_status()["Cpus_allowed_list"]
     assert int(output(client, "nice")[1]) == os.nice(0)
+
+
+def test_the_server_comes_first(server: Server) -> None:
+    """All threads of a server of root's have a nice value of -10, a server of another user's stays at 0."""
+    wanted = {priority.NICE if os.geteuid() == 0 else os.nice(0)}
+    assert {os.getpriority(os.PRIO_PROCESS, int(tid)) for tid in os.listdir(f"/proc/{server.pid}/task")} == wanted
+    assert os.getpriority(os.PRIO_PROCESS, server.launcher_pid) == os.nice(0)
 
 
 def own_status() -> dict[str, str]:

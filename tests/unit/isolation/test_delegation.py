@@ -38,7 +38,9 @@ for _ in range(2):
     inside = cgroup.processes() == [monitor.pid]
     killed = cgroup.kill_until_empty(30) and monitor.wait() == 247
     cgroup.remove()
-    answers.append([own_cgroups()[""], [str(one) for one in planned.unenforced], inside, killed, len(hierarchy.jobs())])
+    own = own_cgroups()[""]
+    weight = int(hierarchy.fs.read(f"{own.lstrip('/')}/cpu.weight"))
+    answers.append([own, weight, [str(one) for one in planned.unenforced], inside, killed, len(hierarchy.jobs())])
 hierarchy.remove()
 print(json.dumps(answers))
 """
@@ -85,9 +87,10 @@ def test_delegated(delegated: Path, python: str) -> None:
     """The server moves into a leaf, and its jobs are limited, killed and removed without any privilege."""
     done = run_in(delegated, python)
     assert done.returncode == 0, done.stderr
-    for own, unenforced, inside, killed, left in json.loads(done.stdout):
+    for own, weight, unenforced, inside, killed, left in json.loads(done.stdout):
         assert own == f"/{delegated.name}/jsched-x-own"
-        assert (unenforced, inside, killed, left) == ([], True, True, 0)
+        # The server comes before all its jobs together, which have 100.
+        assert (weight, unenforced, inside, killed, left) == (1000, [], True, True, 0)
 
 
 def test_not_delegated(delegated: Path, python: str) -> None:

@@ -1,0 +1,65 @@
+"""Nice values: of a process that starts others, and of its session."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_LEADER = """
+import json, os, sys
+from jsched.linux import priority
+def session():
+    with open("/proc/self/autogroup") as file:
+        return int(file.read().split()[-1])
+priority.set_nice(int(sys.argv[1]))
+priority.set_session_nice(int(sys.argv[1]))
+seen = [priority.nice(), session()]
+parent, child = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    os.write(child, json.dumps([priority.nice(), session()]).encode())
+    os._exit(0)
+print(json.dumps([*seen, *json.loads(os.read(parent, 100))]))
+"""
+
+
+def _run(value: int, *, new_session: bool) -> list[int]:
+    done = subprocess.run(
+        [sys.executable, "-c", _LEADER, str(value)], stdout=subprocess.PIPE, check=True, start_new_session=new_session
+    )
+    return list(json.loads(done.stdout))
+
+
+needs_autogroups = pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="a kernel with CONFIG_SCHED_AUTOGROUP"
+)
+
+
+@needs_autogroups
+def test_of_a_session() -> None:
+    """The leader's session has the nice value, a session that its child makes has 0 again; the child's own stays."""
+    assert _run(7, new_session=True) == [7, 7, 7, 0]
+
+
+@needs_autogroups
+def test_of_somebody_elses_session() -> None:
+    """A process that leads no session changes its own nice value, and its session's not."""
+    before = int(Path("/proc/self/autogroup").read_text().split()[-1])
+    assert _run(7, new_session=False) == [7, before, 7, 0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root, who may become another user")
+def test_of_an_ordinary_user() -> None:
+    """Who may not come before others gets a PermissionError, for the process and for its session."""
+    script = (
+        "import os\nfrom jsched.linux import priority\nos.setuid(65534)\n"
+        "for call in (priority.set_nice, priority.set_session_nice):\n"
+        "    try:\n        call(-1)\n    except PermissionError:\n        print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True, start_new_session=True)
+    assert done.stdout.split() == [b"refused"] * (2 if Path("/proc/self/autogroup").exists() else 1)
