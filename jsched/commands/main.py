@@ -23,6 +23,7 @@ VERBS = (
     Verb("policy check", "jsched.commands.policy.check", "say whether a policy allows something, and by which rule"),
     Verb("policy show", "jsched.commands.policy.show", "print what a policy says"),
     Verb("doctor", "jsched.commands.doctor", "say whether this host can run jobs as configured"),
+    Verb("delegate", "jsched.commands.delegate", "execute the server as another user, in a cgroup of that user's"),
     Verb("audit verify", "jsched.commands.audit.verify", "say whether the audit trail is as it was written"),
     Verb("dev up", "jsched.commands.dev.up", "start a server for development in this directory"),
     Verb("dev demo", "jsched.commands.dev.demo", "run a first job on it and show what to type next"),

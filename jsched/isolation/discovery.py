@@ -13,7 +13,7 @@ from jsched.isolation.hierarchy_v2 import OWN, HierarchyV2
 from jsched.linux.cgroups import MOUNTINFO, OWN_CGROUP, CgroupMount, below_mount, cgroup_mounts, own_cgroups
 
 # systemd marks with it what it has delegated. Source: systemd.resource-control(5), Delegate=
-_DELEGATED = "user.delegate"
+DELEGATED = "user.delegate"
 
 
 def discover(
@@ -55,14 +55,18 @@ def _choose(
         return NoHierarchy("no cgroup hierarchy is mounted")
     if parent is not None or os.geteuid() == 0:
         return HierarchyV2(second.mount_point, "", group)
-    top = _delegated(second, own, name)
-    if top is None:
+    delegated = _delegated(second, own, name)
+    if delegated is None:
         return NoHierarchy("no cgroup is delegated to this user: run the server as a systemd service with Delegate=yes")
-    return HierarchyV2(second.mount_point, top, posixpath.join(top, name))
+    top, subgroup = delegated
+    return HierarchyV2(second.mount_point, top, posixpath.join(top, name), subgroup)
 
 
-def _delegated(mount: CgroupMount, own: Mapping[str, str], name: str) -> str | None:
-    """Return the cgroup, from the mount point, in which this user may make others; None if there is none."""
+def _delegated(mount: CgroupMount, own: Mapping[str, str], name: str) -> tuple[str, str | None] | None:
+    """Return the cgroup, from the mount point, in which this user may make others; None if there is none.
+
+    With it comes the one in there that systemd has started this process in, if it was asked to.
+    """
     inside = below_mount(mount, own.get("", "/.."))
     if inside is None:
         return None
@@ -72,13 +76,13 @@ def _delegated(mount: CgroupMount, own: Mapping[str, str], name: str) -> str | N
     for top in (above, inside):
         directory = posixpath.join(mount.mount_point, top)
         if (top == inside or _is_marked(directory)) and _may_use(directory):
-            return top
+            return top, None if top == inside else inside
     return None
 
 
 def _is_marked(directory: str) -> bool:
     try:
-        return os.getxattr(directory, _DELEGATED) == b"1"
+        return os.getxattr(directory, DELEGATED) == b"1"
     except OSError:
         return False
 

@@ -29,15 +29,17 @@ class HierarchyV2(Hierarchy):
     """The cgroup `group` below `mount_point`; the controllers are handed down to it from `top`.
 
     `top` and `group` are relative to the mount point, and `group` is below `top`: the root of the
-    hierarchy, or what was delegated to the user.
+    hierarchy, or what was delegated to the user. `subgroup` is the cgroup in there that the server was
+    started in, if it was in one.
     """
 
     version = 2
 
-    def __init__(self, mount_point: str, top: str, group: str) -> None:
+    def __init__(self, mount_point: str, top: str, group: str, subgroup: str | None = None) -> None:
         super().__init__(Cgroupfs(mount_point.rstrip("/")), (Home("", group, group + OWN),))
         self._top = top
         self._group = group
+        self._subgroup = subgroup
         self._files: frozenset[str] = frozenset()
         self._missing: dict[str, str] = {}
 
@@ -55,8 +57,10 @@ class HierarchyV2(Hierarchy):
             self.fs.write(f"{own_leaf}/cgroup.procs", "0")
         for directory in way:
             self._hand_down(directory)
-        if self.fs.has(f"{own_leaf}/cpu.weight"):
-            self.fs.write(f"{own_leaf}/cpu.weight", _OWN_WEIGHT)
+        for leaf in filter(None, (own_leaf, self._subgroup)):
+            # The controller may not be there.
+            if self.fs.has(f"{leaf}/cpu.weight"):
+                self.fs.write(f"{leaf}/cpu.weight", _OWN_WEIGHT)
         self._files = frozenset(self.fs.names(self._group))
 
     def remove(self) -> None:

@@ -17,6 +17,7 @@ PATTERNS = (
     "tests/integration/test_limits*.py",
     "tests/integration/test_isolation*.py",
     "tests/integration/test_rootfs*.py",
+    "tests/integration/test_systemd.py",
     "tests/security/test_walls*.py",
 )
 # Of these, what each run of all tests takes along: where version 2 differs, and a few of each kind of the rest.
@@ -32,6 +33,7 @@ BRIEF = (
     "tests/integration/test_isolation.py::test_the_default",
     "tests/integration/test_isolation.py::test_stop",
     "tests/integration/test_isolation.py::test_rootfs",
+    "tests/integration/test_systemd.py",
 )
 # The repository is read-only in effect: what Python writes beside it costs time and is lost.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "120"}
