@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import functools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -50,8 +49,7 @@ async def open_follower(
     except BaseException:
         logs.release(log)
         raise
-    release = functools.partial(logs.release, log)
-    return Follower(log, offset, follow=follow, chunk_size=chunk_size, release=release)
+    return Follower(logs, log, offset, follow=follow, chunk_size=chunk_size)
 
 
 class Follower:
@@ -68,22 +66,21 @@ class Follower:
         "_chunk_size",
         "_follow",
         "_log",
-        "_release",
+        "_logs",
         "_until",
         "_waiter",
         "finished",
         "offset",
     )
 
-    def __init__(
-        self, log: LogFile, offset: int, *, follow: bool, chunk_size: int, release: Callable[[], None]
-    ) -> None:
+    def __init__(self, logs: LogFiles, log: LogFile, offset: int, *, follow: bool, chunk_size: int) -> None:
         self.offset = offset
         self.finished = False
         self._log = log
         self._follow = follow
         self._chunk_size = chunk_size
-        self._release: Callable[[], None] | None = release
+        # None once the log was given back.
+        self._logs: LogFiles | None = logs
         self._until = -1
         self._burst = 0
         self._busy = False
@@ -159,7 +156,7 @@ class Follower:
 
     async def aclose(self) -> None:
         """Give the log back; a read that waits ends with FailedPrecondition. Twice is harmless."""
-        if self._release is None:
+        if self._logs is None:
             return
         self._close()
         if self._waiter is not None and not self._waiter.done():
@@ -178,7 +175,7 @@ class Follower:
         if self.finished:
             return 0
         log = self._log
-        if self._release is None:
+        if self._logs is None:
             raise _closed()
         if log.interrupted is not None:
             self._close()
@@ -207,7 +204,7 @@ class Follower:
             self._burst += len(chunk.data)
             return True
         # There was something and now there isn't: the file was cut in between.
-        if self._release is None:
+        if self._logs is None:
             raise _closed()
         if self._log.look() == self.offset and self._follow and not self._log.ended:
             return False
@@ -223,9 +220,9 @@ class Follower:
             self._log.forget(waiter)
 
     def _close(self) -> None:
-        release, self._release = self._release, None
-        if release is not None:
-            release()
+        logs, self._logs = self._logs, None
+        if logs is not None:
+            logs.release(self._log)
 
 
 def _closed() -> FailedPrecondition:

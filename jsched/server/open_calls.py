@@ -38,6 +38,9 @@ class OpenCalls:
         calls = self._calls.get(call.certificate)
         if calls is None:
             calls = self._calls[call.certificate] = set()
+        else:
+            # gRPC makes a copy for each.
+            call.certificate = next(iter(calls)).certificate
         calls.add(call)
 
     def enter_stream(self, call: CallContext, most: int | None, limit: str) -> None:

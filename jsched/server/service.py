@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from google.protobuf.message import Message
 
 from jsched.engine import Engine
 from jsched.errors import InvalidArgument
-from jsched.job import Chunk, JobSpec
+from jsched.job import Chunk, Job, JobSpec
 from jsched.looks import Looks
 from jsched.output.follower import Follower
 from jsched.policy import starts
@@ -125,15 +126,9 @@ class JobService:
 
     async def stream_output(self, request: pb.StreamOutputRequest, context: Context) -> None:
         """Send a job's output, and say how it ended."""
-        ref, visible_to = await self._reach(request.job_id)
-        job = await self._engine.get(ref, visible_to=visible_to)
         call = current_call()
-        job_id = call.job_id = job.id
-        call.owner = job.owner
-        # Held from the start: the job may be deleted before all of its output is sent.
-        ending = self._engine.ending(job_id)
-        if ending is None and not job.state.ended:
-            job = await self._engine.get(job_id)
+        ending = await self._find(request.job_id)
+        job_id = call.job_id
         encoding = self._encodings.setdefault(job_id, _SharedEncoding())
         encoding.users += 1
         sent = 0
@@ -150,13 +145,29 @@ class JobService:
                     idle.sent()
                     sent = follower.offset - request.offset
             # Without follow, a job that has ended since we looked may have written more than was sent.
-            if request.follow or job.state.ended:
-                await context.write(convert.encode_end(follower.offset, job if ending is None else ending.result()))
+            if request.follow or isinstance(ending, Job):
+                job = ending if isinstance(ending, Job) else ending.result()
+                await context.write(convert.encode_end(follower.offset, job))
         finally:
             call.entry.sent = sent
             encoding.users -= 1
             if not encoding.users:
                 del self._encodings[job_id]
+
+    async def _find(self, name: str) -> Job | asyncio.Future[Job]:
+        """Return a job that has ended, or the future of the end of one that has not, and note which it is.
+
+        Held from the start: the job may be deleted before all of its output is sent. Of one that
+        runs nothing else is: every stream would have it for as long as it lasts.
+        """
+        ref, visible_to = await self._reach(name)
+        job = await self._engine.get(ref, visible_to=visible_to)
+        call = current_call()
+        call.job_id, call.owner = job.id, job.owner
+        ending = self._engine.ending(job.id)
+        if ending is not None:
+            return ending
+        return job if job.state.ended else await self._engine.get(job.id)
 
     async def _admit(self, spec: JobSpec) -> Admission:
         """Return a start as the policy allows it to the caller; raises Refused."""
