@@ -39,8 +39,8 @@ class WireConfig:
     `max_message_size` is that of one request, `max_metadata_size` that of a call's headers as
     HTTP/2 counts them (RFC 9113, section 6.5.2). With `max_connections` 0, connections may take
     three quarters of the descriptors that the server may have. `max_streams_per_user` counts the
-    calls of one user that last: streams, waits, uploads. Watches of health and of the API are
-    counted by certificate, up to the same number. Within `handshake_timeout` a new
+    calls of one user that last: streams, waits, uploads. A user's stops are counted apart, watches
+    of health and of the API by certificate, up to the same number. Within `handshake_timeout` a new
     connection has TLS and its first HTTP/2 settings behind it, or is closed. A connection is
     asked to end at `connection_age`, give or take a tenth, and its calls have
     `connection_age_grace` more; it is closed after `connection_idle_timeout` without a call. A

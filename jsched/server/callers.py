@@ -93,7 +93,10 @@ class Callers:
         if call.entry.method in _WATCHES:
             self.calls.enter_watch(call, self._max_streams or None, _STREAMS_LIMIT)
             return
-        if METHODS.get(call.entry.method) not in _LASTING:
+        verb = METHODS.get(call.entry.method)
+        if verb is Verb.STOP:
+            self.calls.enter_stop(call, self._max_streams or None, _STREAMS_LIMIT)
+        if verb not in _LASTING:
             return
         most = call.access.grant.max_streams
         if most is not None:

@@ -50,6 +50,14 @@ class OpenCalls:
         """
         self._enter_stream(call, call.user, f"user {call.user}", "streams, waits and uploads", most, limit)
 
+    def enter_stop(self, call: CallContext, most: int | None, limit: str) -> None:
+        """Note that the call waits for a job's end, for as long as the job's grace period is.
+
+        Counted apart from what else its user has: who has many streams can still stop a job. Raises
+        ResourceExhausted as `enter_stream` does.
+        """
+        self._enter_stream(call, f"stops of {call.user}", f"user {call.user}", "stops", most, limit)
+
     def enter_watch(self, call: CallContext, most: int | None, limit: str) -> None:
         """Note that the call is one that lasts and is about no job; counted by certificate, which may name no user.
 

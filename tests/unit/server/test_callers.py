@@ -73,6 +73,7 @@ def serve(callers: Callers, client: Client | Issued, method: str) -> asyncio.Tas
 
 
 STREAM = "/jsched.v1.JobService/StreamOutput"
+STOP = "/jsched.v1.JobService/StopJob"
 HEALTH = "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
@@ -147,6 +148,25 @@ def test_watches_are_counted_by_certificate(clock: list[float]) -> None:
         watches[0].cancel()
         await settle()
         assert await looks(callers, serve(callers, alice, REFLECTION)) == ["open"]
+
+    on_a_loop(test)
+
+
+def test_stops_are_counted_apart(clock: list[float]) -> None:
+    """A user's stops under way are no more than the server's limit, and who has all streams can still stop a job."""
+
+    async def test() -> None:
+        callers = make_callers(Trusted(trusting(CA)), max_streams=2)
+        alice, bob = make_client(CA, "alice", "admin"), make_client(CA, "bob", "admin")
+        streams = [serve(callers, alice, STREAM) for _ in range(2)]
+        stops = [serve(callers, alice, STOP) for _ in range(3)]
+        await settle()
+        refused = "user alice has 2 stops open, as many as max_streams_per_user allows"
+        found = await looks(callers, *streams, *stops, serve(callers, bob, STOP))
+        assert found == ["open", "open", "open", "open", refused, "open"]
+        stops[0].cancel()
+        await settle()
+        assert await looks(callers, serve(callers, alice, STOP)) == ["open"]
 
     on_a_loop(test)
 
