@@ -81,6 +81,7 @@ async def serve(config: Config, certs_dir: Path, watched: Handshakes | None) -> 
         # What lives now lives as long as the server: no collection needs to look at it again.
         gc.collect()
         gc.freeze()
+        await lifetime.note_unrecorded_starts(audit, engine)
         await lifetime.note_start(audit, config, policies.policy, f"{host}:{port}")
         if watched is not None:
             watched.begin(audit.note)

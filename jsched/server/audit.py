@@ -11,9 +11,10 @@ import contextlib
 import logging
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from jsched.audit.anchors import Anchors
+from jsched.audit.killed import Killed, last_killed
 from jsched.audit.line import MAX_LINE
 from jsched.audit.recorder import Outcome, Recorder, is_full
 from jsched.audit.trail import Trail
@@ -41,7 +42,7 @@ class Audit:
     def __init__(self, path: Path, config: AuditConfig | None = None) -> None:
         config = config or AuditConfig()
         self.path = path
-        trail = Trail(path)
+        trail = self._trail = Trail(path)
         try:
             self._recorder = Recorder(trail, config)
         except OSError as error:
@@ -87,7 +88,15 @@ class Audit:
         """
         return await self._write(entry.body(), hold, None)
 
-    async def event(self, kind: str, **fields: str | float | None) -> bool:
+    async def last_killed(self) -> Killed | None:
+        """Return the server before this one if it was killed, to be asked before this one's first event."""
+        try:
+            return await asyncio.to_thread(last_killed, self._trail)
+        except OSError as error:
+            _log.error("%s: %s; starts that have no line can't be found", error.filename, error.strerror)
+            return None
+
+    async def event(self, kind: str, **fields: Any) -> bool:
         """Write a line about something that is no RPC; return whether that could be done, nothing is raised.
 
         What can't be written is in the server's log. Kinds and their fields:
@@ -96,6 +105,8 @@ class Audit:
         `server_stop` (reason); `policy_reload` (policy, policy_digest, reason: "" if it was read, else
         why the old one is kept); `certificates_reload` (file, reason likewise); `handshake_refused`
         (peer, reason) and `handshakes_refused` (count: how many more there were than get lines);
+        `start_unrecorded` (user, job, created, argv as calls have it: a job whose start was under way
+        when the server before was killed);
         `listener_restarted` (reason: what gRPC could not read); `lines_missing` (count: calls that
         were refused while there was no room for their lines);
         and those of `jsched.audit.recorder`.

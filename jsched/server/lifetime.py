@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from jsched.audit.line import command_line, timestamp
 from jsched.config import Config
+from jsched.engine import Engine
 from jsched.policy.policy import Policy
 from jsched.server.audit import Audit
 from jsched.server.policy_source import PolicySource
+
+_PAGE = 1000
 
 
 async def note_start(audit: Audit, config: Config, policy: Policy, address: str) -> None:
@@ -25,6 +29,31 @@ async def note_start(audit: Audit, config: Config, policy: Policy, address: str)
         policy=policy.source,
         policy_digest=policy.digest,
     )
+
+
+async def note_unrecorded_starts(audit: Audit, engine: Engine) -> None:
+    """Write a line for each job that the server before has started, if it was killed before it wrote the call's own.
+
+    To be done before `note_start`: as long as that has no line, the next server does it again.
+    """
+    killed = await audit.last_killed()
+    if killed is None:
+        return
+    token = ""
+    while True:
+        page = await engine.list(page_size=_PAGE, page_token=token)
+        for job in page.jobs:
+            # A line has milliseconds.
+            if job.created_at < killed.began:
+                return
+            if job.id not in killed.jobs:
+                created = timestamp(job.created_at.timestamp())
+                await audit.event(
+                    "start_unrecorded", user=job.owner, job=job.id, created=created, **command_line(job.spec.argv)
+                )
+        token = page.next_page_token
+        if not token:
+            return
 
 
 async def note_stop(audit: Audit, reason: str) -> None:

@@ -131,6 +131,45 @@ def test_the_chain_goes_on_through_kills(server: Server) -> None:
     assert sum(line["event"] == "server_start" for line in trail(server)) == KILLS + 2
 
 
+def test_every_job_is_in_the_trail_through_kills(server: Server) -> None:
+    """Of a job whose start was under way at a kill the next server writes a line, and every other has its call's."""
+    stopping = threading.Event()
+
+    def start(client: Client) -> None:
+        while not stopping.is_set():
+            with contextlib.suppress(JschedError):
+                client.start(JobSpec(["true"]))
+
+    server.restart()
+    threads = [threading.Thread(target=start, args=(server.client("user"),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(KILLS):
+            before = len(of_calls(server, "start"))
+            wait_until(lambda: len(of_calls(server, "start")) > before + 20, DEADLINE, "some starts")  # noqa: B023
+            server.kill()
+            server.start()
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(DEADLINE)
+    found = trail(server)
+    unrecorded = [line for line in found if line["event"] == "start_unrecorded"]
+    assert unrecorded, "no kill has met a start"
+    assert {(line["user"], tuple(line["argv"])) for line in unrecorded} == {("user", ("true",))}
+    first_lines: dict[str, str] = {}
+    for line in found:
+        if line.get("verb") == "start" or line["event"] == "start_unrecorded":
+            # The client asks again with its request id, and then the job has a call's line as well.
+            first_lines.setdefault(line["job"], line["event"])
+            assert line["event"] == "call" or first_lines[line["job"]] == "start_unrecorded"
+    assert len({line["job"] for line in unrecorded}) == len(unrecorded)
+    page = server.client().list(page_size=1000)
+    assert not page.next_page_token
+    assert {job.id for job in page.jobs} <= set(first_lines)
+
+
 def test_a_stream_that_is_open_when_the_server_is_killed_is_in_the_trail(server: Server, feed: Feed) -> None:
     """When a follower's first bytes arrive, the trail says who follows which job."""
     client = server.client()
