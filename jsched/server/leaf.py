@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -26,12 +25,11 @@ _WEAK_HASHES = ("md5", "sha1", "sha224")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller: user, role, and the certificate's serial number (hexadecimal) and end (UTC)."""
+    """A caller: user, role, and the certificate's serial number (hexadecimal)."""
 
     user: str
     role: str
     serial: str
-    not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +149,7 @@ def _signers(certificate: x509.Certificate, authorities: Sequence[Authority]) ->
 
 def _identity(certificate: x509.Certificate, serial: str, role: Callable[[x509.Certificate], str]) -> Identity | str:
     try:
-        return Identity(_user(certificate), role(certificate), serial, certificate.not_valid_after_utc)
+        return Identity(_user(certificate), role(certificate), serial)
     except _Odd as odd:
         return str(odd)
 

@@ -4,35 +4,19 @@ runs/<id>    by the monitor before the command runs; or a claim by recovery, so 
 stops/<id>   by the server: end this job, with this much grace
 exits/<id>   by the monitor when the job has ended
 
-A file is one line of JSON and one line with the CRC-32 of the first, so half a file is no
-record. It appears under its name whole; temporary names begin with ".". Fields that a reader
-does not know are skipped: monitors of one version meet servers of the next.
+Each is a file of `record_file`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
-import math
 import os
-import stat
-import time
-from binascii import crc32
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jsched.isolation.cgroup_plan import CgroupUsage, usage_from_json
 from jsched.linux import process
-
-Directory = str | os.PathLike[str]
-
-_MODE = 0o600
-_MAX_SIZE = 65536
-# What can't be a file of ours: not there, a symbolic link, a socket or a device without a driver.
-_NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENODEV})
-# Of times, sizes and process ids, here and in the database that they go to.
-_LARGEST = 2**63 - 1
+from jsched.supervisor import record_file
+from jsched.supervisor.record_file import Directory, Types
 
 
 class RunRecord(NamedTuple):
@@ -82,7 +66,7 @@ class ExitRecord(NamedTuple):
 
 _INTEGER = (int,)
 _OPTIONAL_INTEGER = (int, type(None))
-_RUN_TYPES: dict[str, tuple[type, ...]] = {
+_RUN_TYPES: Types = {
     "job_id": (str,),
     "boot_id": (str,),
     "monitor_pid": _INTEGER,
@@ -92,7 +76,7 @@ _RUN_TYPES: dict[str, tuple[type, ...]] = {
     "pid_start": _OPTIONAL_INTEGER,
     "slot": _OPTIONAL_INTEGER,
 }
-_EXIT_TYPES: dict[str, tuple[type, ...]] = {
+_EXIT_TYPES: Types = {
     "job_id": (str,),
     "exit_code": _OPTIONAL_INTEGER,
     "signal": _OPTIONAL_INTEGER,
@@ -112,18 +96,17 @@ _EXIT_TYPES: dict[str, tuple[type, ...]] = {
 
 def write_run(runs_dir: Directory, record: RunRecord) -> None:
     """Say that a job is about to run; raises FileExistsError if its id is taken or claimed, else OSError."""
-    _write_once(runs_dir, record.job_id, record._asdict())
+    record_file.write_once(runs_dir, record.job_id, record._asdict())
 
 
 def update_run(runs_dir: Directory, record: RunRecord) -> None:
     """Write a run record again, with the command in it; raises OSError."""
-    with _temporary(runs_dir, record.job_id, record._asdict()) as (_, temporary):
-        os.rename(temporary, _path(runs_dir, record.job_id))
+    record_file.write(runs_dir, record.job_id, record._asdict())
 
 
 def read_run(runs_dir: Directory, job_id: str) -> RunRecord | None:
     """Return the job's run record; None if there is none, no whole one, or a claim."""
-    fields = _read(runs_dir, job_id, _RUN_TYPES)
+    fields = record_file.read(runs_dir, job_id, _RUN_TYPES)
     return None if fields is None else RunRecord(**fields)
 
 
@@ -133,12 +116,12 @@ def write_claim(runs_dir: Directory, job_id: str) -> None:
     It has to stand for as long as a monitor may still come, which is until the host restarts:
     a launcher that outlived its server may be as late as it likes.
     """
-    _write_once(runs_dir, job_id, {"job_id": job_id, "claimed": True, "boot_id": process.boot_id()})
+    record_file.write_once(runs_dir, job_id, {"job_id": job_id, "claimed": True, "boot_id": process.boot_id()})
 
 
 def read_claim(runs_dir: Directory, job_id: str) -> str | None:
     """Return the id of the boot in which the job's place was claimed; None if it was not."""
-    fields = _read(runs_dir, job_id, {"job_id": (str,), "claimed": (bool,), "boot_id": (str,)})
+    fields = record_file.read(runs_dir, job_id, {"job_id": (str,), "claimed": (bool,), "boot_id": (str,)})
     return None if fields is None else str(fields["boot_id"])
 
 
@@ -156,8 +139,7 @@ def claim_run(runs_dir: Directory, job_id: str) -> bool:
 
 def write_exit(exits_dir: Directory, record: ExitRecord) -> None:
     """Say how a job ended: visible at once, on disk after sync_exit(); raises OSError."""
-    with _temporary(exits_dir, record.job_id, record._asdict()) as (_, temporary):
-        os.rename(temporary, _path(exits_dir, record.job_id))
+    record_file.write(exits_dir, record.job_id, record._asdict())
 
 
 def sync_exit(exits_dir: Directory, job_id: str) -> None:
@@ -167,7 +149,7 @@ def sync_exit(exits_dir: Directory, job_id: str) -> None:
     record, and then there is nothing left to sync.
     """
     try:
-        fd = os.open(_path(exits_dir, job_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(record_file.path(exits_dir, job_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return
     directory = os.open(exits_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -181,7 +163,7 @@ def sync_exit(exits_dir: Directory, job_id: str) -> None:
 
 def read_exit(exits_dir: Directory, job_id: str) -> ExitRecord | None:
     """Return how the job ended; None if there is no record, or no whole one that says so."""
-    fields = _read(exits_dir, job_id, _EXIT_TYPES)
+    fields = record_file.read(exits_dir, job_id, _EXIT_TYPES)
     if fields is None:
         return None
     used = fields.pop("used")
@@ -191,90 +173,26 @@ def read_exit(exits_dir: Directory, job_id: str) -> ExitRecord | None:
 
 def write_stop(stops_dir: Directory, job_id: str, grace: float) -> None:
     """Ask for the job's end with `grace` seconds between SIGTERM and SIGKILL; raises OSError."""
-    with _temporary(stops_dir, job_id, {"job_id": job_id, "grace": grace}) as (_, temporary):
-        os.rename(temporary, _path(stops_dir, job_id))
+    record_file.write(stops_dir, job_id, {"job_id": job_id, "grace": grace})
 
 
 def read_stop(stops_dir: Directory, job_id: str) -> float | None:
     """Return the grace in seconds of the stop that was asked for; None if none was."""
-    fields = _read(stops_dir, job_id, {"job_id": (str,), "grace": (int, float)})
+    fields = record_file.read(stops_dir, job_id, {"job_id": (str,), "grace": (int, float)})
     return None if fields is None else float(fields["grace"])
 
 
 def forget_stop(stops_dir: Directory, job_id: str) -> None:
     """Remove the request for the job's end; what is not there is no error. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(_path(stops_dir, job_id))
+        os.unlink(record_file.path(stops_dir, job_id))
 
 
 def forget(runs_dir: Directory, exits_dir: Directory, stops_dir: Directory, job_id: str) -> None:
     """Remove what is written about the job; what is not there is no error. Raises OSError."""
     for directory in (runs_dir, exits_dir, stops_dir):
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(_path(directory, job_id))
-
-
-def _path(directory: Directory, job_id: str) -> str:
-    if not job_id or "/" in job_id or job_id.startswith("."):
-        raise ValueError(f"{job_id!r} is not a job id")
-    return os.path.join(directory, job_id)
-
-
-@contextlib.contextmanager
-def _temporary(directory: Directory, job_id: str, fields: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    """Write a whole file under a temporary name, which is gone afterwards if nobody renamed it."""
-    body = json.dumps(fields, separators=(",", ":")).encode()
-    directory, name = os.path.split(_path(directory, job_id))
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}.{time.monotonic_ns()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-    try:
-        content = b"%s\ncrc32 %08x\n" % (body, crc32(body))
-        while content:
-            content = content[os.write(fd, content) :]
-        yield fd, temporary
-    finally:
-        os.close(fd)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-def _write_once(directory: Directory, job_id: str, fields: dict[str, Any]) -> None:
-    with _temporary(directory, job_id, fields) as (_, temporary):
-        os.link(temporary, _path(directory, job_id))
-
-
-def _read(directory: Directory, job_id: str, types: dict[str, tuple[type, ...]]) -> dict[str, Any] | None:
-    try:
-        # Without O_NONBLOCK, a FIFO of that name would be waited for.
-        fd = os.open(_path(directory, job_id), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError as error:
-        if error.errno in _NO_FILE:
-            return None
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
-        content = os.read(fd, _MAX_SIZE)
-    finally:
-        os.close(fd)
-    body, newline, checksum = content.partition(b"\n")
-    if not newline or checksum != b"crc32 %08x\n" % crc32(body):
-        return None
-    try:
-        fields = json.loads(body)
-        # What a monitor of an earlier version did not know of is None, which not every field may be.
-        known = {name: fields.get(name) for name in types}
-    except (ValueError, AttributeError, RecursionError):
-        return None
-    whole = all(type(value) in types[name] and _is_sane(value) for name, value in known.items())
-    return known if whole and known["job_id"] == job_id else None
-
-
-def _is_sane(value: object) -> bool:
-    """Return whether a value can be stored and shown: numbers are finite, not negative and fit 64 bits."""
-    if isinstance(value, float):
-        return math.isfinite(value) and value >= 0
-    return not isinstance(value, int) or 0 <= value <= _LARGEST
+            os.unlink(record_file.path(directory, job_id))
 
 
 def _tells_an_end(record: ExitRecord) -> bool:
