@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from jsched import datadir
+from jsched import datadir, spec_fields
 from jsched.census import Census
 from jsched.config import Config
 from jsched.confiner import Confiner
@@ -18,7 +18,7 @@ from jsched.draining import Draining, going_away
 from jsched.environment import home_directory
 from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound
 from jsched.exec_limits import check_sizes
-from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult, check_seconds
+from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult
 from jsched.library import RootfsLibrary
 from jsched.lifecycle import Lifecycle
 from jsched.output.follower import Follower, open_follower
@@ -150,7 +150,7 @@ class Engine:
         command is not executed yet, and is not within a second, has FAILED.
         """
         if grace is not None:
-            check_seconds("grace", grace)
+            spec_fields.check_seconds("grace", grace)
         job = await self._store.resolve(ref, visible_to=visible_to)
         live = self._lifecycle.live(job.id)
         if live is None:

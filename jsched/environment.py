@@ -7,7 +7,7 @@ import os
 import pwd
 from collections.abc import Mapping
 
-from jsched.job import JOB_ID_VARIABLE
+from jsched.spec_fields import JOB_ID_VARIABLE
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

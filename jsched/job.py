@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import enum
-import re
 import signal as signals
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from jsched import spec_fields
 from jsched.confinement import NOTHING_ASKED, Confinement, Walls
 from jsched.errors import InvalidArgument
 from jsched.limits import NO_LIMITS, Limits, Unenforced
 from jsched.state import JobState
 
 DEFAULT_GRACE = 10.0
-MAX_SECONDS = 10 * 365 * 86400.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_LOOKS_LIKE_AN_ID = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]*")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
-_MAX_LABELS = 64
-_MAX_LABEL_VALUE = 256
-JOB_ID_VARIABLE = "JSCHED_JOB_ID"
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -54,16 +46,16 @@ class JobSpec:
         object.__setattr__(self, "argv", tuple(self.argv))
         object.__setattr__(self, "env", MappingProxyType(dict(self.env)))
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
-        _check_argv(self.argv)
-        _check_env(self.env)
-        _check_workdir(self.workdir)
-        _check_name(self.name)
-        _check_labels(self.labels)
+        spec_fields.check_argv(self.argv)
+        spec_fields.check_env(self.env)
+        spec_fields.check_workdir(self.workdir)
+        spec_fields.check_name(self.name)
+        spec_fields.check_labels(self.labels)
         if self.timeout is not None:
-            check_seconds("timeout", self.timeout)
+            spec_fields.check_seconds("timeout", self.timeout)
             if self.timeout == 0:
                 raise InvalidArgument("timeout is 0 seconds", obj="timeout", hint="leave it out for no time limit")
-        check_seconds("grace", self.grace)
+        spec_fields.check_seconds("grace", self.grace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +189,7 @@ class JobFilter:
 
     def __post_init__(self) -> None:
         # Each is a condition of its own, and SQLite takes a thousand.
-        _check_count(self.labels)
+        spec_fields.check_count(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,78 +211,3 @@ class Chunk:
     def end(self) -> int:
         """The offset of the byte after the last."""
         return self.offset + len(self.data)
-
-
-def check_seconds(name: str, value: float) -> None:
-    """Raise InvalidArgument unless `value` is a number of seconds from 0 to ten years."""
-    if not 0 <= value <= MAX_SECONDS:
-        raise InvalidArgument(f"{name} is {value} seconds, not from 0 to {MAX_SECONDS:.0f}", obj=name)
-
-
-def _check_argv(argv: Sequence[str]) -> None:
-    if not argv:
-        raise InvalidArgument("argv is empty", obj="argv", hint="give a command to run")
-    if not argv[0]:
-        raise InvalidArgument("argv[0] is an empty string", obj="argv", hint="give a command to run")
-    for position, argument in enumerate(argv):
-        _check_text(f"argv[{position}]", argument, "argv")
-
-
-def _check_text(name: str, value: str, field: str) -> None:
-    if "\0" in value:
-        raise InvalidArgument(f"{name} contains a NUL character", obj=field)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgument(f"{name} is not valid UTF-8", obj=field) from None
-
-
-def _check_env(env: Mapping[str, str]) -> None:
-    for name, value in env.items():
-        if not _ENV_NAME.fullmatch(name):
-            raise InvalidArgument(
-                f"environment variable {name!r} is not a name of letters, digits and underscores", obj="env"
-            )
-        if name == JOB_ID_VARIABLE:
-            raise InvalidArgument(f"environment variable {name} is set by jsched itself", obj="env")
-        _check_text(f"environment variable {name}", value, "env")
-
-
-def _check_workdir(workdir: str | None) -> None:
-    if workdir is None:
-        return
-    _check_text("workdir", workdir, "workdir")
-    if not workdir.startswith("/"):
-        raise InvalidArgument(
-            f"workdir {workdir!r} is not an absolute path", obj="workdir", hint="give a path on the host from /"
-        )
-
-
-def _check_name(name: str | None) -> None:
-    if name is None:
-        return
-    if not _NAME.fullmatch(name):
-        raise InvalidArgument(
-            f"name {name!r} is not 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit",
-            obj="name",
-        )
-    if _LOOKS_LIKE_AN_ID.fullmatch(name):
-        raise InvalidArgument(f"name {name!r} looks like a job id", obj="name", hint="choose a name with other letters")
-
-
-def _check_count(labels: Mapping[str, str]) -> None:
-    if len(labels) > _MAX_LABELS:
-        raise InvalidArgument(f"{len(labels)} labels are more than {_MAX_LABELS}", obj="labels")
-
-
-def _check_labels(labels: Mapping[str, str]) -> None:
-    _check_count(labels)
-    for key, value in labels.items():
-        if not _LABEL_KEY.fullmatch(key):
-            raise InvalidArgument(
-                f"label {key!r} is not 1 to 63 letters, digits, '.', '_', '/' or '-', beginning with a letter or digit",
-                obj="labels",
-            )
-        if len(value) > _MAX_LABEL_VALUE:
-            raise InvalidArgument(f"label {key} has a value longer than {_MAX_LABEL_VALUE} characters", obj="labels")
-        _check_text(f"label {key}", value, "labels")

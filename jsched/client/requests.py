@@ -6,9 +6,10 @@ import os
 
 from google.protobuf.duration_pb2 import Duration
 
+from jsched import spec_fields
 from jsched.confinement import NOTHING_ASKED, Confinement
 from jsched.errors import InvalidArgument
-from jsched.job import JobFilter, JobSpec, check_seconds
+from jsched.job import JobFilter, JobSpec
 from jsched.limits import NO_LIMITS, Limits
 from jsched.v1 import jobs_pb2 as pb
 
@@ -35,7 +36,7 @@ def start(spec: JobSpec, request_id: str | None) -> pb.StartJobRequest:
 def stop(ref: str, grace: float | None) -> pb.StopJobRequest:
     """Return the request for a stop; `grace` in seconds, None for the job's own."""
     if grace is not None:
-        check_seconds("grace", grace)
+        spec_fields.check_seconds("grace", grace)
     return pb.StopJobRequest(job_id=_ref(ref), grace=None if grace is None else duration(grace))
 
 

@@ -17,8 +17,8 @@ from jsched.client import Client
 from jsched.client.settings import load
 from jsched.isolation.discovery import look
 from jsched.isolation.hierarchy import Hierarchy, group_name
-from jsched.job import JOB_ID_VARIABLE
 from jsched.linux import file_attributes, process
+from jsched.spec_fields import JOB_ID_VARIABLE
 from jsched.supervisor import record
 from tests.helpers.wait import wait_until
 
