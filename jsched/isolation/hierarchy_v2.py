@@ -58,8 +58,8 @@ class HierarchyV2(Hierarchy):
         for directory in way:
             self._hand_down(directory)
         for leaf in filter(None, (own_leaf, self._subgroup)):
-            # The controller may not be there.
-            if self.fs.has(f"{leaf}/cpu.weight"):
+            # The controller may not be there; jobs and their limits do without.
+            with contextlib.suppress(OSError):
                 self.fs.write(f"{leaf}/cpu.weight", _OWN_WEIGHT)
         self._files = frozenset(self.fs.names(self._group))
 
