@@ -27,6 +27,7 @@ from jsched.archive.refusal import Budget, Limits, Refused
 from jsched.archive.stream import Section, Stream
 from jsched.archive.tree import Tree
 from jsched.archive.unpack import make_mount_points, unpack
+from jsched.linux import priority
 from jsched.linux.namespaces import CLONE_NEWUSER, unshare
 from jsched.linux.syscalls import syncfs
 
@@ -55,6 +56,8 @@ def main(text: str, archive: int) -> NoReturn:
     """Unpack as the order says, print the answer as a line of JSON, and end."""
     size, directory, identity, limits, own, program = json.loads(text)
     order = Order(size, directory, (identity[0], identity[1]), Limits(*limits), own, bytes.fromhex(program))
+    # The server comes before jobs, but this may take as long as one.
+    priority.give_up_precedence()
     walls = jail.confine_children(own=own)
     result_read, result_write = os.pipe()
     lifeline_read, lifeline_write = os.pipe()

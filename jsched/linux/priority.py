@@ -21,6 +21,12 @@ def set_nice(value: int) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, value)
 
 
+def give_up_precedence() -> None:
+    """Go back to a nice value of 0 if this process has been given a lower one, for good without CAP_SYS_NICE."""
+    if nice() < 0:
+        set_nice(0)
+
+
 def set_session_nice(value: int) -> None:
     """Give the session that this process leads a nice value beside other sessions, where the kernel groups by them.
 

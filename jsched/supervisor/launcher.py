@@ -109,8 +109,7 @@ def _settle(server: int) -> int:
         syscalls.rt_sigaction_default(own)
     syscalls.prctl_set_name("jsched-launcher")
     # The server may come before jobs; nobody else does.
-    if priority.nice() < 0:
-        priority.set_nice(0)
+    priority.give_up_precedence()
     os.chdir("/")
     os.umask(0o077)
     return settled

@@ -44,6 +44,9 @@ def running(tmp_path: Path) -> Iterator[Running]:
     errors: list[JschedError] = []
 
     def run() -> None:
+        if has_all_ids():
+            # As a server of root's has: a nice value is a thread's own, and of what that starts.
+            os.setpriority(os.PRIO_PROCESS, 0, -10)
         try:
             unpacking.run()
         except JschedError as error:
@@ -132,6 +135,11 @@ def test_the_prisoner_has_limits(running: Running) -> None:
     assert found["Max cpu time"] == [str(LIMITS.seconds)] * 2
     assert found["Max file size"] == [str(LIMITS.size)] * 2
     assert LIMITS.memory < int(found["Max address space"][0]) < LIMITS.memory + 2**30
+
+
+def test_the_prisoner_does_not_come_before_jobs(running: Running) -> None:
+    """Neither it nor its keeper has the priority of the server that has started them."""
+    assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in (running.keeper, running.prisoner)] == [0, 0]
 
 
 def test_cancelling_ends_both_processes(running: Running) -> None:

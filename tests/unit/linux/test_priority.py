@@ -63,3 +63,15 @@ def test_of_an_ordinary_user() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True, start_new_session=True)
     assert done.stdout.split() == [b"refused"] * (2 if Path("/proc/self/autogroup").exists() else 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root, who may come before others")
+def test_giving_up_precedence() -> None:
+    """A nice value below 0 becomes 0, one above stays."""
+    script = (
+        "from jsched.linux import priority\n"
+        "for value in (-10, 0, 5):\n"
+        "    priority.set_nice(value)\n    priority.give_up_precedence()\n    print(priority.nice())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert done.stdout.split() == [b"0", b"0", b"5"]
