@@ -19,8 +19,11 @@ from jsched.errors import FailedPrecondition
 from jsched.tasks import Tasks
 
 _LOG = logging.getLogger("jsched.server")
-# Seconds between two looks at whether the server takes calls; ten a second cost an idle server more than the rest.
+# Seconds between two looks at whether the server takes calls, should it not have said so; ten a second cost an
+# idle server more than the rest.
 _EVERY = 0.5
+# Where grpc.aio logs that a server takes no more calls, in the same moment.
+_SAYS_SO = logging.getLogger("grpc._cython.cygrpc")
 _LAST_SECONDS = 1.0
 
 # Makes a server on an address that is not started, and says which port that is.
@@ -41,10 +44,13 @@ class Listener:
         self._old: set[grpc.aio.Server] = set()
         self._tasks = Tasks()
         self._watching: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._said = asyncio.Event()
 
     async def start(self) -> None:
         """Take calls from now on."""
         await self._server.start()
+        _SAYS_SO.addFilter(self._hear)
         self._watching = self._tasks.spawn(self._watch())
 
     async def stop(self, grace: float) -> bool:
@@ -52,6 +58,7 @@ class Listener:
 
         gRPC waits up to 20 seconds for a client that does not answer its last ping: nobody else has to.
         """
+        _SAYS_SO.removeFilter(self._hear)
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait((self._watching,))
@@ -61,12 +68,22 @@ class Listener:
 
     async def _watch(self) -> None:
         while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._said.wait(), _EVERY)
+            self._said.clear()
             try:
                 # True as long as it serves.
-                if not await self._server.wait_for_termination(_EVERY):
+                if not await self._server.wait_for_termination(0):
                     return
             except Exception as error:  # noqa: BLE001 - whatever has ended it, somebody has to serve
                 await self._replace(error)
+
+    def _hear(self, record: logging.LogRecord) -> bool:
+        """Look at once when something is logged; nothing is kept from the log."""
+        if record.levelno >= logging.ERROR:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._said.set)
+        return True
 
     async def _replace(self, error: Exception) -> None:
         self._old.add(self._server)
