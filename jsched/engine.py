@@ -45,6 +45,7 @@ class Engine:
     it of at least 8 digits, or the name of a job: the live one, or the newest that has ended.
     With `visible_to`, only that user's jobs exist: any other is as NotFound as an id that never
     was. Raises the errors of `jsched.errors`.
+    FailedPrecondition before it is open and after it was closed.
     `rootfs` is the library of uploaded root file systems.
     `failed` is resolved if the database has failed and the engine can do no more.
     """
@@ -52,6 +53,7 @@ class Engine:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._opened = AsyncExitStack()
+        self._is_open = False
         self._leaving: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -69,6 +71,7 @@ class Engine:
         async with AsyncExitStack() as stack:
             await self._open(stack)
             self._opened = stack.pop_all()
+        self._is_open = True
 
     async def _open(self, stack: AsyncExitStack) -> None:
         config, loop = self._config, asyncio.get_running_loop()
@@ -108,13 +111,16 @@ class Engine:
         await self._lifecycle.recover()
 
     async def close(self) -> None:
-        """Let go of everything; running jobs go on."""
+        """Let go of everything; running jobs go on. Twice is harmless."""
+        if not self._is_open:
+            return
         self.drain()
+        self._is_open = False
         await self._opened.aclose()
 
     def drain(self) -> None:
         """End every wait and every follower with Unavailable, so that clients come back later."""
-        if not self._draining.begun:
+        if self._is_open and not self._draining.begun:
             self._draining.begin(self._config.drain_timeout)
             self._logs.interrupt(going_away())
             self.rootfs.drain()
@@ -136,6 +142,7 @@ class Engine:
         command can't be executed, AlreadyExists for a name that a live job of the owner has,
         ResourceExhausted naming `max_jobs`.
         """
+        self._check_open()
         if request_id is not None and not 0 < len(request_id) <= _MAX_REQUEST_ID:
             raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
         check_sizes(spec)
@@ -149,6 +156,7 @@ class Engine:
         SIGTERM first, SIGKILL after `grace` seconds (the job's own if None, 0 = at once). A job whose
         command is not executed yet, and is not within a second, has FAILED.
         """
+        self._check_open()
         if grace is not None:
             spec_fields.check_seconds("grace", grace)
         job = await self._store.resolve(ref, visible_to=visible_to)
@@ -164,6 +172,7 @@ class Engine:
 
     async def get(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Return a job as it is now, with what it has used so far if it runs."""
+        self._check_open()
         job = await self._store.resolve(ref, visible_to=visible_to)
         if job.state.ended or self._lifecycle.live(job.id) is None:
             return job
@@ -171,6 +180,7 @@ class Engine:
 
     async def list(self, wanted: JobFilter | None = None, *, page_size: int = 0, page_token: str = "") -> JobPage:
         """Return one page of jobs, newest first; 100 if no size is given, at most 1,000, fewer if they are large."""
+        self._check_open()
         if page_size < 0:
             raise InvalidArgument(f"page_size is {page_size}, less than 0", obj="page_size")
         size = min(page_size or _DEFAULT_PAGE, _MAX_PAGE)
@@ -178,6 +188,7 @@ class Engine:
 
     async def wait(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Return a job once it has ended."""
+        self._check_open()
         # The whole id of a live job needs no look at the database.
         live = self._lifecycle.live(ref)
         if live is None or visible_to not in (None, live.owner):
@@ -189,6 +200,7 @@ class Engine:
 
     async def stats(self, *, visible_to: str | None = None) -> Stats:
         """Return how many jobs there are by state, what those that run use together, and how many followers."""
+        self._check_open()
         return await self._census.stats(visible_to)
 
     def owner_of(self, job_id: str) -> str | None:
@@ -212,6 +224,7 @@ class Engine:
         Without `follow` it ends where the output ended when it was first read. Raises
         OutOfRange for an offset past the end, DataLoss if the log file is gone.
         """
+        self._check_open()
         job = await self._store.resolve(ref, visible_to=visible_to)
         live = self._lifecycle.live(job.id)
         if live is not None:
@@ -242,6 +255,7 @@ class Engine:
 
     async def remove(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Delete an ended job and its log file; return what it was."""
+        self._check_open()
         job = await self._store.resolve(ref, visible_to=visible_to)
         if self._lifecycle.live(job.id) is not None:
             raise FailedPrecondition(f"job {job.id} has not ended", obj=job.id, hint="stop it first")
@@ -253,6 +267,10 @@ class Engine:
         finally:
             self._leaving.discard(job.id)
         return job
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise FailedPrecondition("the engine is not open", hint="use it inside of `async with Engine(config)`")
 
     async def _close_lifecycle(self) -> None:
         await self._lifecycle.close(max(_LAST_MOMENT, self._draining.seconds_left))

@@ -335,3 +335,35 @@ def test_public_names() -> None:
         assert getattr(jsched, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         jsched.nonsense  # noqa: B018
+
+
+def test_an_engine_that_is_not_open(config: Config) -> None:
+    """Before it is open, and once it was closed, an engine refuses whatever is asked of it at once, and hangs in nothing."""
+
+    async def test() -> None:
+        engine = Engine(config)
+
+        async def refuses_all() -> None:
+            for ask in (
+                lambda: engine.start(JobSpec(["true"])),
+                lambda: engine.stop(job.id),
+                lambda: engine.get(job.id),
+                lambda: engine.list(),
+                lambda: engine.wait(job.id),
+                lambda: engine.stats(),
+                lambda: engine.follow(job.id),
+                lambda: engine.remove(job.id),
+            ):
+                with pytest.raises(FailedPrecondition, match="the engine is not open"):
+                    await asyncio.wait_for(ask(), DEADLINE)
+
+        async with Engine(config) as other:
+            job = await other.wait((await other.start(JobSpec(["true"]))).id)
+        await engine.close()
+        await refuses_all()
+        async with engine:
+            assert (await engine.get(job.id)).outcome == Exited(0)
+        await engine.close()
+        await refuses_all()
+
+    run(test())
