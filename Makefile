@@ -70,7 +70,13 @@ bench: venv ## measure, against references in the same run
 
 venv: $(TOOLS) ## make .venv, with jsched, what it needs, and the tools of its developers
 
-$(MARK): setup.cfg pyproject.toml
+# Before anything is made or removed: of another user's clone nothing would come but refusals.
+.PHONY: mine
+mine:
+	@[ -w . ] && { [ ! -e .venv ] || [ -w .venv ]; } && { [ ! -e certs ] || [ -w certs ]; } || { echo \
+	"Error: $$(pwd) is $$(stat -c %U .)'s: work in a clone of your own, or as the user that owns this one"; exit 1; } >&2
+
+$(MARK): setup.cfg pyproject.toml | mine
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo 'Error: jsched needs Python 3.11 or newer, and $(PYTHON) is not: say `make PYTHON=...`'; exit 1; } >&2
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \

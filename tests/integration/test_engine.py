@@ -338,7 +338,7 @@ def test_public_names() -> None:
 
 
 def test_an_engine_that_is_not_open(config: Config) -> None:
-    """Before it is open, and once it was closed, an engine refuses whatever is asked of it at once, and hangs in nothing."""
+    """Before it is open, and once it was closed, an engine refuses whatever is asked of it at once."""
 
     async def test() -> None:
         engine = Engine(config)

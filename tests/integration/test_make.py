@@ -129,3 +129,24 @@ def _is_alive(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="root and setpriv")
+@pytest.mark.parametrize("target", ["run", "certs", "venv"])
+def test_a_clone_of_somebody_else(target: str) -> None:
+    """Who may not write there is told whose it is and what to do, in one line, and nothing is made or removed."""
+    root = Path(mkdtemp(prefix="jsched-make-"))
+    try:
+        root.chmod(0o755)
+        clone = Clone(root, None)
+        (clone.path / ".venv").mkdir()
+        clone._as_user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        done = clone.run(["make", target])
+        assert (done.returncode, done.stdout) == (2, "")
+        said, _ = done.stderr.splitlines()
+        assert said == (
+            f"Error: {clone.path} is root's: work in a clone of your own, or as the user that owns this one"
+        )
+        assert list((clone.path / ".venv").iterdir()) == []
+    finally:
+        shutil.rmtree(root)
