@@ -25,8 +25,13 @@ _SHIPPED = Path(__file__).parents[2] / "docs" / "operations"
 _UNITS = Path("/etc/systemd/system")
 _TARGET = "jsched-test.target"
 _CONFIG = f'listen = "{ADDRESS}"\ndata_dir = "/var/lib/jsched"\nlog_dir = "/var/log/jsched"\ncerts_dir = "{CERTS}"\n'
-# They would empty /tmp, where this may be run from.
-_NOT_HERE = ("systemd-tmpfiles-setup.service", "systemd-tmpfiles-clean.service", "systemd-tmpfiles-clean.timer")
+# They would empty /tmp, where this may be run from, or mount another there.
+_NOT_HERE = (
+    "systemd-tmpfiles-setup.service",
+    "systemd-tmpfiles-clean.service",
+    "systemd-tmpfiles-clean.timer",
+    "tmp.mount",
+)
 _CALL_SECONDS = 120.0
 _BEHIND = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc")
 
@@ -49,6 +54,8 @@ def install(certs: Path) -> None:
     Path("/opt/jsched").symlink_to(BIN.parent)
     _UNITS.mkdir(parents=True, exist_ok=True)
     for name in _NOT_HERE:
+        # The host may have its own there.
+        (_UNITS / name).unlink(missing_ok=True)
         (_UNITS / name).symlink_to(os.devnull)
     _copy_unit("jsched.service", _UNITS / "jsched.service")
     if version() < DELEGATES_SUBGROUPS:
