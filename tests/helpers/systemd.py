@@ -23,10 +23,17 @@ ADDRESS = "127.0.0.1:50051"
 CERTS = Path("/etc/jsched/certs")
 _SHIPPED = Path(__file__).parents[2] / "docs" / "operations"
 _UNITS = Path("/etc/systemd/system")
+# In place of /opt/jsched, which the host may have.
+_INSTALLED = Path("/run/jsched-installed")
 _TARGET = "jsched-test.target"
 _CONFIG = f'listen = "{ADDRESS}"\ndata_dir = "/var/lib/jsched"\nlog_dir = "/var/log/jsched"\ncerts_dir = "{CERTS}"\n'
-# They would empty /tmp, where this may be run from.
-_NOT_HERE = ("systemd-tmpfiles-setup.service", "systemd-tmpfiles-clean.service", "systemd-tmpfiles-clean.timer")
+# They would empty /tmp, where this may be run from, or mount another there.
+_NOT_HERE = (
+    "systemd-tmpfiles-setup.service",
+    "systemd-tmpfiles-clean.service",
+    "systemd-tmpfiles-clean.timer",
+    "tmp.mount",
+)
 _CALL_SECONDS = 120.0
 _BEHIND = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc")
 
@@ -46,9 +53,11 @@ def install(certs: Path) -> None:
     shutil.copytree(certs, CERTS)
     subprocess.run(["chown", "-R", USER, CERTS], check=True, timeout=60)
     (CERTS.parent / "jsched.toml").write_text(_CONFIG)
-    Path("/opt/jsched").symlink_to(BIN.parent)
+    _INSTALLED.symlink_to(BIN.parent)
     _UNITS.mkdir(parents=True, exist_ok=True)
     for name in _NOT_HERE:
+        # The host may have its own there.
+        (_UNITS / name).unlink(missing_ok=True)
         (_UNITS / name).symlink_to(os.devnull)
     _copy_unit("jsched.service", _UNITS / "jsched.service")
     if version() < DELEGATES_SUBGROUPS:
@@ -60,6 +69,7 @@ def _copy_unit(name: str, target: Path) -> None:
     text = (_SHIPPED / name).read_text("utf-8")
     target.parent.mkdir(exist_ok=True)
     for shipped, here in (
+        ("/opt/jsched/", f"{_INSTALLED}/"),
         ("User=jsched\nGroup=jsched\n", f"User={USER}\n"),
         ("--user jsched ", f"--user {USER} "),
         # There is no network manager to wait for.
