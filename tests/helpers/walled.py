@@ -83,7 +83,7 @@ def run(
     """Start the command behind the walls of `sandbox` from a process that plays the monitor, and wait for it."""
     log.unlink(missing_ok=True)
     monitor = start_monitor(sandbox, argv, log=log, workdir=workdir, env=env, user=user, spare=spare)
-    printed, errors = monitor.communicate(timeout=60)
+    printed, errors = monitor.communicate(timeout=300)
     assert monitor.returncode == 0, errors
     reports, init_status = json.loads(printed)
     return Outcome(Reports(*reports), log.read_text("utf-8", "replace"), init_status)

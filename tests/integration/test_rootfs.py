@@ -28,7 +28,7 @@ from tests.helpers.trail import ended_calls
 from tests.helpers.trees import names
 from tests.helpers.wait import wait_until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 MEBIBYTE = 1024 * 1024
 
