@@ -58,7 +58,10 @@ def seen_in_bubblewrap() -> dict[str, Any]:
         options += ["--tmpfs", place]
     command = [bubblewrap, *options, "--new-session", "--uid", str(USER), "--gid", str(USER), "--chdir", "/tmp"]
     done = subprocess.run(
-        [*command, probe_python(), "-I", "-c", PROBE, *NAMES], capture_output=True, stdin=subprocess.DEVNULL, timeout=300
+        [*command, probe_python(), "-I", "-c", PROBE, *NAMES],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)
