@@ -22,7 +22,6 @@ from jsched.isolation_config import IsolationConfig
 _LOG = logging.getLogger(__name__)
 _ROOT = "root"
 _USER_NAMESPACE = "user-namespace"
-_MAY_PASS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ETIMEDOUT})
 
 _TRIAL_SLOT = ids.SLOTS - 1
 # By slot, and user and group inside: whom the job is on the host.
@@ -45,7 +44,8 @@ class Confined:
 class Confiner:
     """The walls that this machine can build for this user, tried once; making it blocks for some tenths of a second.
 
-    Raises nothing: a machine that can build none refuses the jobs that need them.
+    A machine that refuses to build them refuses the jobs that need them. Raises Unavailable if it has given
+    no answer, and FailedPrecondition if the filter of system calls can't be kept.
     """
 
     def __init__(self, config: Config) -> None:
@@ -96,9 +96,13 @@ class Confiner:
             self._lack(str(error))
             return
         except OSError as error:
-            self._lack(f"the filter of system calls can't be written: {error.strerror}")
-            return
-        failure = None
+            # A full disk is no refusal: it is no reason to go without walls.
+            raise FailedPrecondition(
+                f"the filter of system calls can't be written: {error.strerror}",
+                obj="data_dir",
+                hint=f"make room in {self._config.data_dir}, or let the server's user write there",
+            ) from error
+        refused = ""
         for name, of in self._choices():
             try:
                 walls = view.sandbox_of_host(of(_TRIAL_SLOT, ids.USER, ids.USER), self._private)
@@ -106,14 +110,14 @@ class Confiner:
                 self._lack(str(error))
                 return
             failure = try_walls_apart(walls)
-            if failure is not None and failure[1] in _MAY_PASS:
-                failure = try_walls_apart(walls)
             if failure is None:
                 self._ids, self._whom = of, name
+                if refused:
+                    _LOG.warning("the kernel refuses stronger walls: %s", refused)
                 _LOG.info("jobs are walled in: %s", name)
                 return
-        if failure is not None:
-            self._lack(f"{failure[0]}: {os.strerror(failure[1])}")
+            refused = f"{failure[0]}: {os.strerror(failure[1])}"
+        self._lack(refused)
 
     def _choices(self) -> tuple[tuple[str, _IdsOf], ...]:
         if os.geteuid() != 0:
