@@ -12,8 +12,11 @@ from pathlib import Path
 from jsched.allowance import Allowance
 from jsched.config import Config
 from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
+from jsched.environment import home_directory
 from jsched.errors import FailedPrecondition, JschedError, PermissionDenied
 from jsched.isolation import ids, plan, sandbox, seccomp, view
+from jsched.isolation.accounts import regular_homes
+from jsched.isolation.homes import HOMES, homes_to_cover
 from jsched.isolation.ids import Ids
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.trial import try_walls_apart
@@ -42,8 +45,9 @@ class Confined:
 
 
 class Confiner:
-    """The walls that this machine can build for this user, tried once; making it blocks for some tenths of a second.
+    """The walls that this machine can build for this user, tried once, and the homes that they hide.
 
+    Making it blocks, for some tenths of a second where nothing is slow.
     A machine that refuses to build them refuses the jobs that need them. Raises Unavailable if it has given
     no answer, and FailedPrecondition if the filter of system calls can't be kept.
     """
@@ -52,6 +56,7 @@ class Confiner:
         self._config = config
         self._rules = config.isolation
         self._private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
+        self._homes: tuple[Path, ...] = HOMES
         self._lacking = ""
         self._ids: _IdsOf | None = None
         self._whom = ""
@@ -102,10 +107,12 @@ class Confiner:
                 obj="data_dir",
                 hint=f"make room in {self._config.data_dir}, or let the server's user write there",
             ) from error
+        self._homes = homes_to_cover(home_directory(), regular_homes())
         refused = ""
         for name, of in self._choices():
             try:
-                walls = view.sandbox_of_host(of(_TRIAL_SLOT, ids.USER, ids.USER), self._private)
+                whose = of(_TRIAL_SLOT, ids.USER, ids.USER)
+                walls = view.sandbox_of_host(whose, self._private, homes=self._homes)
             except ValueError as error:
                 self._lack(str(error))
                 return
@@ -203,7 +210,7 @@ class Confiner:
         known = self._host_views.get(network)
         if known is None:
             whose = ids.in_range(_TRIAL_SLOT)
-            known = view.sandbox_of_host(whose, self._private, network=network, seccomp=self._filter)
+            known = view.sandbox_of_host(whose, self._private, homes=self._homes, network=network, seccomp=self._filter)
             self._host_views[network] = known
         return known if network == sandbox.NONE else known._replace(binds=view.resolver_binds(network))
 

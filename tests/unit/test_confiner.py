@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     def make(trials: tuple[tuple[str, int] | None, ...] = (None,), user: int = 0, **rules: Any) -> Confiner:
         results = iter(trials)
         monkeypatch.setattr(confiner, "try_walls_apart", lambda _: next(results))
+        monkeypatch.setattr(confiner, "regular_homes", list)
         monkeypatch.setattr(os, "geteuid", lambda: user)
         monkeypatch.setattr(os, "getegid", lambda: user)
         return Confiner(Config(data_dir=data, log_dir=logs, isolation=IsolationConfig(**rules)))
@@ -327,6 +329,28 @@ def test_walls_that_are_not_required(make: Make, tmp_path: Path) -> None:
         confined.plan(Confinement(network=Network.HOST))
     with pytest.raises(FailedPrecondition, match=r"^isolation rootfs is not possible on this host: mounts: "):
         confined.plan(Confinement(rootfs="alpine"), tmp_path)
+
+
+def test_homes_wherever_they_lie(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home of the server's own user and those of regular users are hidden, and what is bound there is not."""
+    with tempfile.TemporaryDirectory(prefix="jsched-", dir="/srv") as directory:
+        own, alice, data = (Path(directory) / name for name in ("own", "alice", "data"))
+        for path in (own, alice, data):
+            path.mkdir()
+        os.chmod(directory, 0o755)
+        os.chown(alice, 1234, 1234)
+        made = make(binds=allowed(alice))
+        monkeypatch.setattr(confiner, "regular_homes", lambda: [str(alice)])
+        monkeypatch.setattr(confiner, "home_directory", lambda: str(own))
+        monkeypatch.setattr(confiner, "try_walls_apart", lambda walls: None)
+        made = Confiner(made._config)
+        for network in (Network.NONE, Network.HOST):
+            walls = made._of_host(network.value)
+            assert {str(own), str(alice), "/home", "/root"} <= set(walls.hidden)
+            assert directory not in walls.hidden and str(data) not in walls.hidden
+        bound = made.plan(Confinement(binds=(Bind(str(alice), str(alice)),)))
+        assert bound.sandbox is not None
+        assert bound.sandbox(0).binds == (sandbox.Bind(str(alice), str(alice)),)
 
 
 @pytest.mark.parametrize("required", [True, False])

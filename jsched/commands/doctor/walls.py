@@ -8,8 +8,11 @@ from pathlib import Path
 
 from jsched.commands.doctor.finding import Finding, fail, ok, warn
 from jsched.config import Config
+from jsched.environment import home_directory
 from jsched.errors import JschedError, Unavailable
 from jsched.isolation import ids, plan, seccomp
+from jsched.isolation.accounts import regular_homes
+from jsched.isolation.homes import homes_to_cover
 from jsched.isolation.ids import Ids
 from jsched.isolation.trial import try_walls_apart
 from jsched.isolation.view import sandbox_of_host, sandbox_of_tree
@@ -32,10 +35,11 @@ def isolation(config: Config) -> Finding:
     """Whether the walls of the host mode stand here."""
     private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
     try:
-        failure = try_walls_apart(sandbox_of_host(_ids(), private))
+        homes = homes_to_cover(home_directory(), regular_homes())
+        failure = try_walls_apart(sandbox_of_host(_ids(), private, homes=homes))
         if failure is None:
             return ok("isolation", f"all walls stand; {_whom(_ids())}")
-        weaker = sandbox_of_host(ids.without_user_namespace(_SLOT), private)
+        weaker = sandbox_of_host(ids.without_user_namespace(_SLOT), private, homes=homes)
         has_weaker = os.geteuid() == 0 and try_walls_apart(weaker) is None
     except Unavailable as error:
         return fail("isolation", error.message, error.hint)
