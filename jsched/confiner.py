@@ -12,8 +12,11 @@ from pathlib import Path
 from jsched.allowance import Allowance
 from jsched.config import Config
 from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
+from jsched.environment import home_directory
 from jsched.errors import FailedPrecondition, JschedError, PermissionDenied
 from jsched.isolation import ids, plan, sandbox, seccomp, view
+from jsched.isolation.accounts import regular_homes
+from jsched.isolation.homes import HOMES, homes_to_cover
 from jsched.isolation.ids import Ids
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.trial import try_walls_apart
@@ -22,7 +25,6 @@ from jsched.isolation_config import IsolationConfig
 _LOG = logging.getLogger(__name__)
 _ROOT = "root"
 _USER_NAMESPACE = "user-namespace"
-_MAY_PASS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ETIMEDOUT})
 
 _TRIAL_SLOT = ids.SLOTS - 1
 # By slot, and user and group inside: whom the job is on the host.
@@ -43,15 +45,18 @@ class Confined:
 
 
 class Confiner:
-    """The walls that this machine can build for this user, tried once; making it blocks for some tenths of a second.
+    """The walls that this machine can build for this user, tried once, and the homes that they hide.
 
-    Raises nothing: a machine that can build none refuses the jobs that need them.
+    Making it blocks, for some tenths of a second where nothing is slow.
+    A machine that refuses to build them refuses the jobs that need them. Raises Unavailable if it has given
+    no answer, and FailedPrecondition if the filter of system calls can't be kept.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._rules = config.isolation
         self._private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
+        self._homes: tuple[Path, ...] = HOMES
         self._lacking = ""
         self._ids: _IdsOf | None = None
         self._whom = ""
@@ -96,24 +101,30 @@ class Confiner:
             self._lack(str(error))
             return
         except OSError as error:
-            self._lack(f"the filter of system calls can't be written: {error.strerror}")
-            return
-        failure = None
+            # A full disk is no refusal: it is no reason to go without walls.
+            raise FailedPrecondition(
+                f"the filter of system calls can't be written: {error.strerror}",
+                obj="data_dir",
+                hint=f"make room in {self._config.data_dir}, or let the server's user write there",
+            ) from error
+        self._homes = homes_to_cover(home_directory(), regular_homes())
+        refused = ""
         for name, of in self._choices():
             try:
-                walls = view.sandbox_of_host(of(_TRIAL_SLOT, ids.USER, ids.USER), self._private)
+                whose = of(_TRIAL_SLOT, ids.USER, ids.USER)
+                walls = view.sandbox_of_host(whose, self._private, homes=self._homes)
             except ValueError as error:
                 self._lack(str(error))
                 return
             failure = try_walls_apart(walls)
-            if failure is not None and failure[1] in _MAY_PASS:
-                failure = try_walls_apart(walls)
             if failure is None:
                 self._ids, self._whom = of, name
+                if refused:
+                    _LOG.warning("the kernel refuses stronger walls: %s", refused)
                 _LOG.info("jobs are walled in: %s", name)
                 return
-        if failure is not None:
-            self._lack(f"{failure[0]}: {os.strerror(failure[1])}")
+            refused = f"{failure[0]}: {os.strerror(failure[1])}"
+        self._lack(refused)
 
     def _choices(self) -> tuple[tuple[str, _IdsOf], ...]:
         if os.geteuid() != 0:
@@ -199,7 +210,7 @@ class Confiner:
         known = self._host_views.get(network)
         if known is None:
             whose = ids.in_range(_TRIAL_SLOT)
-            known = view.sandbox_of_host(whose, self._private, network=network, seccomp=self._filter)
+            known = view.sandbox_of_host(whose, self._private, homes=self._homes, network=network, seccomp=self._filter)
             self._host_views[network] = known
         return known if network == sandbox.NONE else known._replace(binds=view.resolver_binds(network))
 

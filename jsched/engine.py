@@ -66,7 +66,8 @@ class Engine:
     async def open(self) -> None:
         """Take the data directory, find the jobs of the engine before, and be ready.
 
-        Raises FailedPrecondition or InvalidArgument, naming the directory or setting, if it can't.
+        Raises FailedPrecondition or InvalidArgument, naming the directory or setting, if it can't, and
+        Unavailable if it could not find out which walls the kernel gives, or who the host's users are.
         """
         async with AsyncExitStack() as stack:
             await self._open(stack)

@@ -7,7 +7,6 @@ tree can't lead outside.
 from __future__ import annotations
 
 import os
-import stat
 
 from jsched.isolation.site import Site
 from jsched.linux import mount_api
@@ -34,12 +33,17 @@ def attach(site: Site, mount: int, path: str) -> None:
 
 def cover(site: Site, path: str) -> None:
     """Cover a directory with an empty one, a file with the null device; what is not there needs no cover."""
+    # The kernel knows which it is without asking the file system, which may be a user's own, and never answer.
     try:
-        target = open_inside(site.root, path, os.O_PATH)
+        target = open_inside(site.root, path, os.O_PATH | os.O_DIRECTORY)
+        is_directory = True
     except FileNotFoundError:
         return
+    except NotADirectoryError:
+        target = open_inside(site.root, path, os.O_PATH)
+        is_directory = False
     try:
-        if stat.S_ISDIR(os.fstat(target).st_mode):
+        if is_directory:
             cover = mount_api.open_tree("empty", at=site.furniture)
             mount_api.mount_setattr(cover, EMPTY)
         else:

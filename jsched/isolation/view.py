@@ -8,11 +8,10 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from jsched.isolation.homes import HOMES
 from jsched.isolation.ids import Ids
 from jsched.isolation.sandbox import HOST, NONE, ROOTFS, Bind, ResourceLimit, Sandbox
 from jsched.linux import privileges
-
-HOMES = (Path("/home"), Path("/root"))
 
 # What lies there is the job's own, or covered, in any case.
 _COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp")  # noqa: S108
@@ -61,8 +60,15 @@ ROOT_CAPABILITIES = sum(
 )
 
 
-def sandbox_of_host(ids: Ids, private: Iterable[Path], *, network: str = NONE, seccomp: str = "") -> Sandbox:
-    """Return the walls of the host mode: all files of the host but homes and `private` directories, read-only.
+def sandbox_of_host(
+    ids: Ids,
+    private: Iterable[Path],
+    *,
+    homes: Iterable[Path] = HOMES,
+    network: str = NONE,
+    seccomp: str = "",
+) -> Sandbox:
+    """Return the walls of the host mode: all files of the host but `homes` and `private` directories, read-only.
 
     Raises ValueError for a private directory that can't be hidden.
     """
@@ -71,7 +77,7 @@ def sandbox_of_host(ids: Ids, private: Iterable[Path], *, network: str = NONE, s
         network=network,
         **ids._asdict(),
         binds=resolver_binds(network),
-        hidden=hidden_directories(private),
+        hidden=hidden_directories(private, homes=homes),
         masked=masked_entries(),
         limits=DEFAULT_LIMITS,
         seccomp=seccomp,

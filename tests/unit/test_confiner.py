@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from jsched import confiner
 from jsched.config import Config
 from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
 from jsched.confiner import Confiner
-from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, PermissionDenied
+from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, PermissionDenied, Unavailable
 from jsched.isolation import ids, sandbox, view
 from jsched.isolation_config import AllowedBind, IsolationConfig
 from tests.helpers.walled import needs_root
@@ -34,6 +37,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     def make(trials: tuple[tuple[str, int] | None, ...] = (None,), user: int = 0, **rules: Any) -> Confiner:
         results = iter(trials)
         monkeypatch.setattr(confiner, "try_walls_apart", lambda _: next(results))
+        monkeypatch.setattr(confiner, "regular_homes", list)
         monkeypatch.setattr(os, "geteuid", lambda: user)
         monkeypatch.setattr(os, "getegid", lambda: user)
         return Confiner(Config(data_dir=data, log_dir=logs, isolation=IsolationConfig(**rules)))
@@ -327,16 +331,83 @@ def test_walls_that_are_not_required(make: Make, tmp_path: Path) -> None:
         confined.plan(Confinement(rootfs="alpine"), tmp_path)
 
 
-@pytest.mark.parametrize("fail", [OSError(errno.ENOSPC, "No space left"), JschedError("no pyseccomp")])
-def test_a_filter_that_can_not_be_made(make: Make, monkeypatch: pytest.MonkeyPatch, fail: Exception) -> None:
+def test_homes_wherever_they_lie(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home of the server's own user and those of regular users are hidden, and what is bound there is not."""
+    with tempfile.TemporaryDirectory(prefix="jsched-", dir="/srv") as directory:
+        own, alice, data = (Path(directory) / name for name in ("own", "alice", "data"))
+        for path in (own, alice, data):
+            path.mkdir()
+        os.chmod(directory, 0o755)
+        os.chown(alice, 1234, 1234)
+        made = make(binds=allowed(alice))
+        monkeypatch.setattr(confiner, "regular_homes", lambda: [str(alice)])
+        monkeypatch.setattr(confiner, "home_directory", lambda: str(own))
+        monkeypatch.setattr(confiner, "try_walls_apart", lambda walls: None)
+        made = Confiner(made._config)
+        for network in (Network.NONE, Network.HOST):
+            walls = made._of_host(network.value)
+            assert {str(own), str(alice), "/home", "/root"} <= set(walls.hidden)
+            assert directory not in walls.hidden and str(data) not in walls.hidden
+        bound = made.plan(Confinement(binds=(Bind(str(alice), str(alice)),)))
+        assert bound.sandbox is not None
+        assert bound.sandbox(0).binds == (sandbox.Bind(str(alice), str(alice)),)
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_walls_that_could_not_be_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, required: bool) -> None:
+    """A trial without an answer leads neither to weaker walls nor to none: there is no server then."""
+    tried = []
+
+    def no_answer(walls: sandbox.Sandbox) -> None:
+        tried.append(walls)
+        raise Unavailable("no answer")
+
+    monkeypatch.setattr(confiner, "try_walls_apart", no_answer)
+    (tmp_path / "data").mkdir()
+    rules = IsolationConfig(required=required)
+    with pytest.raises(Unavailable, match="no answer"):
+        Confiner(Config(data_dir=tmp_path / "data", log_dir=tmp_path / "logs", isolation=rules))
+    assert [walls.has_user_namespace for walls in tried] == [True]
+
+
+def test_a_trial_that_is_killed_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever kills the trial of the best walls each time gets no server, and not one with weaker walls."""
+    python, killed = tmp_path / "python", tmp_path / "killed"
+    python.write_text(
+        f'#!/bin/sh\ncase "$3" in *1900*|*2147*) echo x >>{killed}; kill -9 $$;; esac\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(Unavailable) as caught:
+        Confiner(Config(data_dir=tmp_path / "data", log_dir=tmp_path / "logs"))
+    assert caught.value.message.endswith("the trial was killed, SIGKILL")
+    assert killed.read_text() == "x\n" * 3
+
+
+def test_a_filter_that_can_not_be_made(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a filter of system calls there are no walls, and no job that needs them."""
 
     def store(*_: Any) -> Path:
-        raise fail
+        raise JschedError("no pyseccomp")
 
     monkeypatch.setattr("jsched.isolation.seccomp.store_program", store)
-    with pytest.raises(FailedPrecondition, match=r"No space left|no pyseccomp"):
+    with pytest.raises(FailedPrecondition, match="no pyseccomp"):
         make(trials=()).plan(NOTHING_ASKED)
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_filter_that_can_not_be_kept(make: Make, monkeypatch: pytest.MonkeyPatch, required: bool) -> None:
+    """A full disk is no reason to run jobs without walls: there is no server then."""
+
+    def store(*_: Any) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("jsched.isolation.seccomp.store_program", store)
+    with pytest.raises(FailedPrecondition, match="No space left on device") as caught:
+        make(trials=(), required=required)
+    assert caught.value.obj == "data_dir"
 
 
 def test_directories_that_can_not_be_hidden(make: Make, tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from jsched.commands.doctor.finding import Finding, fail, ok, warn
 from jsched.config import Config
-from jsched.errors import JschedError
+from jsched.environment import home_directory
+from jsched.errors import JschedError, Unavailable
 from jsched.isolation import ids, plan, seccomp
+from jsched.isolation.accounts import regular_homes
+from jsched.isolation.homes import homes_to_cover
 from jsched.isolation.ids import Ids
 from jsched.isolation.trial import try_walls_apart
 from jsched.isolation.view import sandbox_of_host, sandbox_of_tree
@@ -31,12 +34,18 @@ def filter_of_calls() -> Finding:
 def isolation(config: Config) -> Finding:
     """Whether the walls of the host mode stand here."""
     private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
-    failure = try_walls_apart(sandbox_of_host(_ids(), private))
-    if failure is None:
-        return ok("isolation", f"all walls stand; {_whom(_ids())}")
+    try:
+        homes = homes_to_cover(home_directory(), regular_homes())
+        failure = try_walls_apart(sandbox_of_host(_ids(), private, homes=homes))
+        if failure is None:
+            return ok("isolation", f"all walls stand; {_whom(_ids())}")
+        weaker = sandbox_of_host(ids.without_user_namespace(_SLOT), private, homes=homes)
+        has_weaker = os.geteuid() == 0 and try_walls_apart(weaker) is None
+    except Unavailable as error:
+        return fail("isolation", error.message, error.hint)
     step, number = failure
     text = f"{step}: {os.strerror(number)}"
-    if os.geteuid() == 0 and try_walls_apart(sandbox_of_host(ids.without_user_namespace(_SLOT), private)) is None:
+    if has_weaker:
         advice = "sysctl user.max_user_namespaces=65536, and lift what else forbids user namespaces"
         return warn("isolation", f"no user namespaces ({text}): jobs are users of the host that own nothing", advice)
     return fail("isolation", text, "a sandbox or security module around the server may forbid it: allow it")
@@ -48,7 +57,10 @@ def root_file_systems(config: Config) -> Finding:
     if not os.access(there, os.W_OK):
         return fail("root file systems", f"can't be tried: {there} can't be written", "see the data directory")
     with tempfile.TemporaryDirectory(prefix=".jsched-doctor-", dir=there) as directory:
-        failure = try_walls_apart(sandbox_of_tree(_ids(), Path(os.path.realpath(directory))))
+        try:
+            failure = try_walls_apart(sandbox_of_tree(_ids(), Path(os.path.realpath(directory))))
+        except Unavailable as error:
+            return fail("root file systems", error.message, error.hint)
     if failure is not None:
         step, number = failure
         return fail("root file systems", f"{step}: {os.strerror(number)}", "keep them on ext4, xfs or btrfs")

@@ -9,9 +9,10 @@ import pytest
 from jsched.commands.doctor import walls
 from jsched.commands.doctor.finding import Level
 from jsched.config import Config
-from jsched.errors import FailedPrecondition
-from jsched.isolation import seccomp, trial
-from tests.helpers.walled import make_sandbox, needs_root
+from jsched.errors import FailedPrecondition, Unavailable
+from jsched.isolation import seccomp
+from jsched.isolation.sandbox import Sandbox
+from tests.helpers.walled import needs_root
 
 
 @pytest.fixture
@@ -69,15 +70,14 @@ def test_the_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"  {name} " in host and f"  {name} " in rootfs
 
 
-@needs_root
-def test_walls_are_tried_apart() -> None:
-    """The process that asks has threads, so another one builds; its answer is the step, or nothing."""
-    assert trial.try_walls_apart(make_sandbox()) is None
-    assert trial.try_walls_apart(make_sandbox(hostname="x" * 65)) == ("hostname", 22)
+def test_walls_that_could_not_be_tried_are_a_failure(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor takes no answer for no refusal: it fails, with what happened, and speaks of no weaker walls."""
 
+    def no_answer(sandbox: Sandbox) -> None:
+        raise Unavailable("tried without an answer: the trial was killed", hint="start again")
 
-def test_a_trial_that_says_nothing_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that can't even start is no success."""
-    monkeypatch.setattr("sys.executable", "/bin/false")
-    step, _ = trial.try_walls_apart(make_sandbox()) or ("", 0)
-    assert step == "process"
+    monkeypatch.setattr(walls, "try_walls_apart", no_answer)
+    config.data_dir.mkdir()
+    for found in (walls.isolation(config), walls.root_file_systems(config)):
+        assert (found.level, found.advice) == (Level.FAIL, "start again")
+        assert found.text == "tried without an answer: the trial was killed"

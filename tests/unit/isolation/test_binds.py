@@ -91,6 +91,20 @@ def test_hidden_directories_are_empty(shared: Path, tmp_path: Path) -> None:
     assert outcome.exit_code != 0
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="no file systems in user space")
+def test_a_hidden_directory_that_is_a_users_own_file_system(tmp_path: Path) -> None:
+    """What a user mounts on a home is covered without a question to it: nobody has to answer, or may ask."""
+    with TemporaryDirectory(prefix="jsched-", dir="/srv") as home, open("/dev/fuse", "r+b", buffering=0) as fuse:
+        options = f"fd={fuse.fileno()},rootmode=40000,user_id={OWNER},group_id={OWNER}"
+        command = ["mount", "-i", "-t", "fuse", "-o", options, "none", home]
+        subprocess.run(command, pass_fds=[fuse.fileno()], check=True)
+        try:
+            outcome = run(f"ls -A {home} && echo empty", tmp_path, hidden=(home,))
+        finally:
+            subprocess.run(["umount", "-l", home], check=True)
+        assert outcome.output == "empty\n"
+
+
 def test_what_is_hidden_may_be_missing(tmp_path: Path) -> None:
     """A directory that is not there needs no cover."""
     assert run("true", tmp_path, hidden=("/nowhere/at/all",)).exit_code == 0
