@@ -15,7 +15,8 @@ from typing import Any
 
 from jsched.archive import names, tar
 from jsched.archive.refusal import MEBIBYTE, Budget, Limits, Refused
-from jsched.archive.stream import PIECE, Section, Stream
+from jsched.archive.section import Section
+from jsched.archive.stream import PIECE, Stream
 from jsched.archive.tar import Members
 
 # Layouts begin with blobs or oci-layout; docker's form with a layer or the configuration, named by digest.

@@ -27,6 +27,7 @@ from tests.helpers.archives import (
     symlink,
     tar,
 )
+from tests.helpers.compressed import skippable
 from tests.helpers.library import a_library, in_pieces, refusal, small_config, upload
 from tests.helpers.trees import picture
 
@@ -56,6 +57,11 @@ def many_members(count: int) -> bytes:
     return b"".join([*pieces, compressor.compress(END), compressor.flush()])
 
 
+def zeros() -> bytes:
+    """Return 1 MiB of zeros as a zstd frame, and a skippable frame."""
+    return zstandard.compress(LARGE[:MEBIBYTE]) + skippable(b"x" * 10_000)
+
+
 TOO_MUCH = [
     ("a gzip bomb", lambda: gzip.compress(header("bomb", len(LARGE)) + LARGE, 9), "67108864 bytes that are allowed"),
     (
@@ -71,6 +77,13 @@ TOO_MUCH = [
         "200 bytes come out",
     ),
     ("a file that says to be huge", lambda: header("huge", 2**62), "bytes that are allowed"),
+    ("a bomb of many frames", lambda: zstandard.compress(header("bomb", len(LARGE))) + zeros() * 80, "67108864 bytes"),
+    (
+        "a bomb of many frames behind a header",
+        lambda: zstandard.compress(header("x", 60 * MEBIBYTE)) + zeros() * 60 + zstandard.compress(END),
+        "200 bytes come out",
+    ),
+    ("a bomb of padding in frames", lambda: zstandard.compress(small()) + zeros() * 10, "zeros follow"),
     ("a million members", lambda: many_members(1_000_000), "more than 1000 members"),
     (
         "a huge pax header",
@@ -116,10 +129,29 @@ NOT_WHOLE = [
     ("an old sparse file", header("s", 0, tarfile.GNUTYPE_SPARSE) + END, "it is a sparse file"),
     ("data after the end", small() + b"more", "data follows the archive's end mark"),
     ("two archives", small() + small(), "data follows the archive's end mark"),
-    ("cut gzip", gzip.compress(small())[:-12], "the gzip data is damaged"),
+    *(
+        (f"two archives, {name}", first + second, "data follows the archive's end mark")
+        for name, first, second in (
+            ("gzip", gzip.compress(small()), gzip.compress(small())),
+            ("gzip with zeros", gzip.compress(small()) + bytes(512), gzip.compress(small())),
+            ("xz", lzma.compress(small()), lzma.compress(small())),
+            ("xz with padding", lzma.compress(small()) + bytes(512), lzma.compress(small())),
+            ("zstd", zstandard.compress(small()), zstandard.compress(small())),
+            ("zstd with skippable frames", zstandard.compress(small()) + skippable(b"x"), zstandard.compress(small())),
+        )
+    ),
+    ("garbage after xz", lzma.compress(small()) + b"more", "is no more xz data"),
+    ("cut gzip", gzip.compress(small())[:-12], "the gzip data is cut off"),
     ("gzip with a wrong sum", gzip.compress(small())[:-8] + bytes(8), "the gzip data is damaged"),
-    ("cut xz", lzma.compress(small())[:-20], "the xz data is damaged"),
-    ("cut zstd", zstandard.compress(small())[:-20], "not a tar|cut off"),
+    ("cut xz", lzma.compress(small())[:-20], "the xz data is cut off"),
+    ("cut zstd", zstandard.compress(small())[:-20], "the zstd data is cut off"),
+    (
+        "zstd without its checksum",
+        zstandard.ZstdCompressor(write_checksum=True).compress(small())[:-4],
+        "the zstd data is cut off",
+    ),
+    ("skippable frames alone", skippable(b"x") * 1000, "this is not a tar archive"),
+    ("a skippable frame of 4 GiB", skippable(size=2**32 - 1) + zstandard.compress(small()), "the zstd data is cut off"),
     ("damaged zstd", zstandard.compress(small())[:6] + b"\xff" * 90, "the zstd data is damaged"),
     ("a long component", tar(member("x" * 256, b"")), "is longer than 255 bytes"),
     ("a long name", tar(member("/".join(["x" * 200] * 25), b"")), "is longer than 4095 bytes"),
