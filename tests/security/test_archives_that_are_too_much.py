@@ -88,10 +88,18 @@ TOO_MUCH = [
     (
         "a huge pax header",
         lambda: pax(record(b"comment", b"x" * 2 * MEBIBYTE)) + tar(member("x", b"x")),
-        "header before member 1 has .* more than",
+        "before member 1: a header's extension has .* more than",
     ),
-    ("a pax header of an exabyte", lambda: header("x", 2**60, tarfile.XHDTYPE), "header before member 1"),
-    ("a long name of a gigabyte", lambda: header("x", 2**30, tarfile.GNUTYPE_LONGNAME), "header before member 1"),
+    (
+        "a pax header of an exabyte",
+        lambda: header("x", 2**60, tarfile.XHDTYPE),
+        "before member 1: a header's extension has",
+    ),
+    (
+        "a long name of a gigabyte",
+        lambda: header("x", 2**30, tarfile.GNUTYPE_LONGNAME),
+        "before member 1: a header's extension has",
+    ),
 ]
 
 
@@ -108,15 +116,19 @@ NOT_WHOLE = [
     ("short", b"x", "this is not a tar archive"),
     ("a zip", b"PK\3\4" + bytes(2000), "this is not a tar archive"),
     ("gzip of no tar", gzip.compress(b"hello\n" * 1000), "this is not a tar archive"),
-    ("no end mark", small()[: 6 * 512 + 512], "its end mark is missing"),
-    ("a damaged header", small()[:512] + b"\xff" * 512 + small()[1024:], "the header after member 1 is damaged"),
+    (
+        "no end mark",
+        small()[: 6 * 512 + 512],
+        "after member 6 './bin': the archive is cut off: its end mark is missing",
+    ),
+    ("a damaged header", small()[:512] + b"\xff" * 512 + small()[1024:], "after member 1 '.': the header is damaged"),
     ("cut in a file", header("f", 5000) + bytes(1000), "the archive ends in the middle of this file"),
     ("cut in a pax header", header("f", 5000, tarfile.XHDTYPE) + bytes(1000), "in the middle of a header"),
     ("only a pax header", pax(record(b"path", b"x")) + END, "a member that does not come"),
     (
         "a thousand pax headers",
         pax(record(b"path", b"x")) * 1000 + tar(member("x", b"")),
-        "headers come before member 1",
+        "before member 1: more than 8 headers",
     ),
     ("a damaged pax header", pax(b"12 path=") + tar(member("x", b"")), "a pax header is damaged"),
     ("a pax header without end", pax(b"9" * 30 + b" path=x\n") + tar(member("x", b"")), "a pax header is damaged"),
@@ -141,6 +153,16 @@ NOT_WHOLE = [
         )
     ),
     ("garbage after xz", lzma.compress(small()) + b"more", "is no more xz data"),
+    ("cut after a file", header("f", 512) + bytes(512), "after member 1 'f': the archive is cut off"),
+    ("a pax header before the end", tar(member("f", b""))[:512] + pax(b"x") + END, "after member 1 'f': a pax header"),
+    ("cut after a pax header", pax(record(b"path", b"x")), "before member 1: the archive is cut off"),
+    (
+        "a header of negative size",
+        header("x", -5, tarfile.GNUTYPE_LONGNAME) + END,
+        "is -5 bytes, which is not possible",
+    ),
+    ("small and cut gzip", gzip.compress(small())[:20], "refused: the gzip data is cut off"),
+    ("small and cut zstd", zstandard.compress(small())[:20], "refused: the zstd data is cut off"),
     ("cut gzip", gzip.compress(small())[:-12], "the gzip data is cut off"),
     ("gzip with a wrong sum", gzip.compress(small())[:-8] + bytes(8), "the gzip data is damaged"),
     ("cut xz", lzma.compress(small())[:-20], "the xz data is cut off"),
