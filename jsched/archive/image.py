@@ -14,8 +14,9 @@ import re
 from typing import Any
 
 from jsched.archive import names, tar
-from jsched.archive.refusal import MEBIBYTE, Budget, Limits, Refused
-from jsched.archive.stream import PIECE, Section, Stream
+from jsched.archive.refusal import MEBIBYTE, Budget, Limits, Refused, shown
+from jsched.archive.section import Section
+from jsched.archive.stream import PIECE, Stream
 from jsched.archive.tar import Members
 
 # Layouts begin with blobs or oci-layout; docker's form with a layer or the configuration, named by digest.
@@ -74,8 +75,8 @@ class ImageArchive:
     def layers(self) -> list[Section]:
         """Return the image's layers, the lowest first; raises Refused if there is not exactly one image."""
         found = self._of_docker() if b"manifest.json" in self._files else self._of_oci()
-        if not 0 < len(found) <= _MAX_LAYERS:
-            raise Refused(f"the image has {len(found)} layers, not 1 to {_MAX_LAYERS}")
+        if not found:
+            raise Refused("the image has no layers")
         return found
 
     def _of_docker(self) -> list[Section]:
@@ -84,40 +85,45 @@ class ImageArchive:
             raise Refused("manifest.json lists no images")
         if len(images) > 1:
             raise Refused(f"the archive holds {len(images)} images, save one")
-        return [self._blob(path.encode()) for path in _texts(images[0], "Layers")]
+        # A name in JSON may have a lone surrogate; it is refused like any other that is not there.
+        return [self._blob(path.encode("utf-8", "surrogatepass")) for path in _texts(images[0], "Layers")]
 
     def _of_oci(self) -> list[Section]:
-        manifest = self._manifest("index.json", self._json(b"index.json"), _MAX_INDEXES)
-        return [self._described(layer) for layer in _list(manifest, "layers")]
+        where, manifest = self._manifest("index.json", self._json(b"index.json"), _MAX_INDEXES)
+        return [self._described(layer, where)[1] for layer in _list(manifest, "layers", where)]
 
-    def _manifest(self, where: str, index: Any, depth: int) -> Any:
-        """Return the manifest of the one image for this machine that an index leads to."""
-        found = [entry for entry in _list(index, "manifests") if _for_this_machine(entry)]
+    def _manifest(self, where: str, index: Any, depth: int) -> tuple[str, Any]:
+        """Return the manifest of the one image for this machine that an index leads to, after its name."""
+        found = [entry for entry in _list(index, "manifests", where) if _for_this_machine(entry)]
         if len(found) != 1:
             raise Refused(f"{where} lists {len(found)} images for this machine, not one")
-        content = self._parse(self._described(found[0]), where)
+        name, section = self._described(found[0], where)
+        content = self._parse(section, name)
         if isinstance(content, dict) and (content.get("mediaType") in _INDEXES or "manifests" in content):
             if depth == 0:
-                raise Refused("indexes lead to indexes without end")
-            return self._manifest("an index", content, depth - 1)
-        return content
+                raise Refused(f"{name}: more than {_MAX_INDEXES} indexes lead to one another")
+            return self._manifest(name, content, depth - 1)
+        return name, content
 
-    def _described(self, descriptor: Any) -> Section:
-        """Return the blob of a descriptor, whose size and digest have to be right."""
+    def _described(self, descriptor: Any, where: str) -> tuple[str, Section]:
+        """Return the name of a descriptor's blob, and the blob; its size and digest have to be right."""
         digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
         match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
         if match is None:
-            raise Refused("a descriptor has no SHA-256 digest")
+            raise Refused(f"{where}: a descriptor has no SHA-256 digest")
         section = self._blob(b"blobs/sha256/" + match[1].encode())
         if descriptor.get("size") != section.size:
-            raise Refused(f"blob {match[1]} has {section.size} bytes, not what its descriptor says")
-        return section
+            raise Refused(f"blob {match[1]} has {section.size} bytes, not what its descriptor in {where} says")
+        return f"blob {match[1]}", section
 
-    def _blob(self, path: bytes) -> Section:
-        path = names.path_inside(path)
+    def _blob(self, name: bytes) -> Section:
+        try:
+            path = names.path_inside(name)
+        except Refused as refusal:
+            raise refusal.inside(f"the image's file {shown(name)}") from None
         place = self._files.get(path)
         if place is None:
-            raise Refused(f"the image's file '{path.decode('utf-8', 'backslashreplace')}' is not in the archive")
+            raise Refused(f"the image's file {shown(path)} is not in the archive")
         section = Section(self._section.descriptor, self._section.offset + place[0], place[1])
         if (match := _BLOB.fullmatch(path)) is not None:
             _check_digest(section, match[1].decode())
@@ -130,7 +136,8 @@ class ImageArchive:
         if section.size > _MAX_JSON:
             raise Refused(f"{where} has {section.size} bytes, more than {_MAX_JSON}", limit=True)
         try:
-            return json.loads(section.read())
+            # By UTF-8 alone: for what json takes for another encoding there is no codec behind the walls.
+            return json.loads(section.read().decode())
         except (ValueError, RecursionError):
             raise Refused(f"{where} is not JSON") from None
 
@@ -152,15 +159,17 @@ def _for_this_machine(entry: Any) -> bool:
     return platform.get("os") == "linux" and platform.get("architecture") == _ARCHITECTURES.get(machine, machine)
 
 
-def _list(value: Any, key: str) -> list[Any]:
+def _list(value: Any, key: str, where: str) -> list[Any]:
     found = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(found, list) or len(found) > _MAX_LAYERS:
-        raise Refused(f"the image has no list of {key}")
+    if not isinstance(found, list):
+        raise Refused(f"{where} has no list of {key}")
+    if len(found) > _MAX_LAYERS:
+        raise Refused(f"{where} lists {len(found)} {key}, more than {_MAX_LAYERS}", limit=True)
     return found
 
 
 def _texts(value: Any, key: str) -> list[str]:
-    found = _list(value, key)
+    found = _list(value, key, "manifest.json")
     if not all(isinstance(text, str) for text in found):
-        raise Refused(f"the image's {key} are not names")
+        raise Refused(f"the {key} in manifest.json are not names")
     return found

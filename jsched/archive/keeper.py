@@ -24,7 +24,8 @@ from typing import Any, NamedTuple, NoReturn
 from jsched.archive import jail
 from jsched.archive.image import ImageArchive, begins_like_an_image
 from jsched.archive.refusal import Budget, Limits, Refused
-from jsched.archive.stream import Section, Stream
+from jsched.archive.section import Section
+from jsched.archive.stream import Stream
 from jsched.archive.tree import Tree
 from jsched.archive.unpack import make_mount_points, unpack
 from jsched.linux import priority

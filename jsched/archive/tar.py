@@ -64,7 +64,7 @@ class Members:
     """The members of a tar archive in their order.
 
     While it is iterated, `content` gives the bytes of the member that came last; what is left
-    of them is passed over. Raises Refused.
+    of them is passed over. Raises Refused, naming the member, or the one that came before it.
     """
 
     def __init__(self, stream: Stream, budget: Budget) -> None:
@@ -73,11 +73,13 @@ class Members:
         self._left = 0
         self._padding = 0
         self._number = 0
+        self._last = b""
+        self._is_tar = False
         self._global: dict[bytes, bytes] = {}
 
     def __iter__(self) -> Iterator[Member]:
-        while (member := self._next()) is not None:
-            yield member
+        while (found := self._headers()) is not None:
+            yield self._member(*found)
 
     def content(self) -> Iterator[bytes]:
         """Yield the content of the current file, piece by piece."""
@@ -93,7 +95,17 @@ class Members:
         """Where in the uncompressed archive the current file's next byte is."""
         return self._stream.position
 
-    def _next(self) -> Member | None:
+    def _headers(self) -> tuple[tarfile.TarInfo, dict[bytes, bytes]] | None:
+        """Return the next member's header and its records, or None after the last; says where, if that is refused."""
+        try:
+            return self._next()
+        except Refused as refusal:
+            if not self._is_tar:
+                raise
+            place = f"after {member_shown(self._number, self._last)}" if self._number else "before member 1"
+            raise refusal.inside(place) from None
+
+    def _next(self) -> tuple[tarfile.TarInfo, dict[bytes, bytes]] | None:
         records: dict[bytes, bytes] = {}
         for _ in range(_MAX_EXTENSIONS):
             header = self._header()
@@ -111,30 +123,33 @@ class Members:
             elif header.type == tarfile.GNUTYPE_LONGLINK:
                 records[b"linkpath"] = self._extension(header).split(b"\0", 1)[0]
             else:
-                return self._member(header, self._global | records)
-        raise Refused(f"more than {_MAX_EXTENSIONS} headers come before member {self._number + 1}")
+                return header, self._global | records
+        raise Refused(f"more than {_MAX_EXTENSIONS} headers come before a member's own")
 
     def _header(self) -> tarfile.TarInfo | None:
         self._stream.skip(self._left + self._padding)
         self._left = self._padding = 0
         block = self._stream.read_exactly(BLOCK)
         if len(block) < BLOCK:
-            raise Refused(
-                "the archive is cut off: its end mark is missing" if self._number else "this is not a tar archive"
-            )
+            raise self._damaged("the archive is cut off: its end mark is missing")
         try:
-            return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             return None
         except (tarfile.HeaderError, ValueError, IndexError):
-            place = f"the header after member {self._number} is damaged"
-            raise Refused(place if self._number else "this is not a tar archive") from None
+            raise self._damaged("the header is damaged") from None
+        self._is_tar = True
+        return header
+
+    def _damaged(self, what: str) -> Refused:
+        return Refused(what if self._is_tar else "this is not a tar archive")
 
     def _extension(self, header: tarfile.TarInfo) -> bytes:
-        if not 0 <= header.size <= _MAX_EXTENSION:
+        if header.size < 0:
+            raise Refused(f"the size of a header's extension is {header.size} bytes, which is not possible")
+        if header.size > _MAX_EXTENSION:
             raise Refused(
-                f"the header before member {self._number + 1} has {header.size} bytes, "
-                f"more than the {_MAX_EXTENSION} that are allowed",
+                f"a header's extension has {header.size} bytes, more than the {_MAX_EXTENSION} that are allowed",
                 limit=True,
             )
         data = self._stream.read_exactly(header.size)
@@ -150,7 +165,7 @@ class Members:
 
     def _member(self, header: tarfile.TarInfo, records: dict[bytes, bytes]) -> Member:
         self._number += 1
-        name = records.get(b"path") or header.name.encode("utf-8", "surrogateescape")
+        self._last = name = records.get(b"path") or header.name.encode("utf-8", "surrogateescape")
         try:
             self._budget.charge_entry()
             member = _decode(self._number, name, header, records)

@@ -5,6 +5,8 @@ Source of the rules for layers: the OCI image specification, layer.md ("Whiteout
 
 from __future__ import annotations
 
+import errno
+
 from jsched.archive import names, tar
 from jsched.archive.refusal import Budget, Refused, shown
 from jsched.archive.stream import Stream
@@ -15,6 +17,8 @@ _WHITEOUT = b".wh."
 _OPAQUE = b".wh..wh..opq"
 # What AUFS kept for itself, and nobody's file.
 _AUFS = b".wh..wh."
+# What a file system says that can't hold what another one can: so many links to a file, so long a name or file.
+_CANNOT_HOLD = frozenset({errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ, errno.EFBIG})
 # A tree that holds one of these is an image archive in an order that was not recognised.
 _OF_AN_IMAGE = frozenset({b"oci-layout", b"manifest.json"})
 
@@ -38,6 +42,11 @@ def unpack(stream: Stream, tree: Tree, budget: Budget, *, of_image: bool = False
             _place(tree, path, member, members, budget)
         except Refused as refusal:
             raise refusal.inside(tar.member_shown(member.number, member.name)) from None
+        except OSError as error:
+            if error.errno not in _CANNOT_HOLD:
+                raise
+            where = tar.member_shown(member.number, member.name)
+            raise Refused(f"{where}: the server's file system can't hold it: {error.strerror}") from None
 
 
 def make_mount_points(tree: Tree) -> None:

@@ -34,6 +34,11 @@ def hard_link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
     return member(name, type=tarfile.LNKTYPE, linkname=target)
 
 
+def device(name: str, kind: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    """Return a character or block device, 1:3."""
+    return member(name, type=kind, devmajor=1, devminor=3)
+
+
 def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:
     """Return a tar archive of these members, in this order."""
     file = io.BytesIO()

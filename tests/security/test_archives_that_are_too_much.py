@@ -27,6 +27,7 @@ from tests.helpers.archives import (
     symlink,
     tar,
 )
+from tests.helpers.compressed import skippable
 from tests.helpers.library import a_library, in_pieces, refusal, small_config, upload
 from tests.helpers.trees import picture
 
@@ -56,6 +57,11 @@ def many_members(count: int) -> bytes:
     return b"".join([*pieces, compressor.compress(END), compressor.flush()])
 
 
+def zeros() -> bytes:
+    """Return 1 MiB of zeros as a zstd frame, and a skippable frame."""
+    return zstandard.compress(LARGE[:MEBIBYTE]) + skippable(b"x" * 10_000)
+
+
 TOO_MUCH = [
     ("a gzip bomb", lambda: gzip.compress(header("bomb", len(LARGE)) + LARGE, 9), "67108864 bytes that are allowed"),
     (
@@ -71,14 +77,29 @@ TOO_MUCH = [
         "200 bytes come out",
     ),
     ("a file that says to be huge", lambda: header("huge", 2**62), "bytes that are allowed"),
+    ("a bomb of many frames", lambda: zstandard.compress(header("bomb", len(LARGE))) + zeros() * 80, "67108864 bytes"),
+    (
+        "a bomb of many frames behind a header",
+        lambda: zstandard.compress(header("x", 60 * MEBIBYTE)) + zeros() * 60 + zstandard.compress(END),
+        "200 bytes come out",
+    ),
+    ("a bomb of padding in frames", lambda: zstandard.compress(small()) + zeros() * 10, "zeros follow"),
     ("a million members", lambda: many_members(1_000_000), "more than 1000 members"),
     (
         "a huge pax header",
         lambda: pax(record(b"comment", b"x" * 2 * MEBIBYTE)) + tar(member("x", b"x")),
-        "header before member 1 has .* more than",
+        "before member 1: a header's extension has .* more than",
     ),
-    ("a pax header of an exabyte", lambda: header("x", 2**60, tarfile.XHDTYPE), "header before member 1"),
-    ("a long name of a gigabyte", lambda: header("x", 2**30, tarfile.GNUTYPE_LONGNAME), "header before member 1"),
+    (
+        "a pax header of an exabyte",
+        lambda: header("x", 2**60, tarfile.XHDTYPE),
+        "before member 1: a header's extension has",
+    ),
+    (
+        "a long name of a gigabyte",
+        lambda: header("x", 2**30, tarfile.GNUTYPE_LONGNAME),
+        "before member 1: a header's extension has",
+    ),
 ]
 
 
@@ -95,15 +116,19 @@ NOT_WHOLE = [
     ("short", b"x", "this is not a tar archive"),
     ("a zip", b"PK\3\4" + bytes(2000), "this is not a tar archive"),
     ("gzip of no tar", gzip.compress(b"hello\n" * 1000), "this is not a tar archive"),
-    ("no end mark", small()[: 6 * 512 + 512], "its end mark is missing"),
-    ("a damaged header", small()[:512] + b"\xff" * 512 + small()[1024:], "the header after member 1 is damaged"),
+    (
+        "no end mark",
+        small()[: 6 * 512 + 512],
+        "after member 6 './bin': the archive is cut off: its end mark is missing",
+    ),
+    ("a damaged header", small()[:512] + b"\xff" * 512 + small()[1024:], "after member 1 '.': the header is damaged"),
     ("cut in a file", header("f", 5000) + bytes(1000), "the archive ends in the middle of this file"),
     ("cut in a pax header", header("f", 5000, tarfile.XHDTYPE) + bytes(1000), "in the middle of a header"),
     ("only a pax header", pax(record(b"path", b"x")) + END, "a member that does not come"),
     (
         "a thousand pax headers",
         pax(record(b"path", b"x")) * 1000 + tar(member("x", b"")),
-        "headers come before member 1",
+        "before member 1: more than 8 headers",
     ),
     ("a damaged pax header", pax(b"12 path=") + tar(member("x", b"")), "a pax header is damaged"),
     ("a pax header without end", pax(b"9" * 30 + b" path=x\n") + tar(member("x", b"")), "a pax header is damaged"),
@@ -116,10 +141,39 @@ NOT_WHOLE = [
     ("an old sparse file", header("s", 0, tarfile.GNUTYPE_SPARSE) + END, "it is a sparse file"),
     ("data after the end", small() + b"more", "data follows the archive's end mark"),
     ("two archives", small() + small(), "data follows the archive's end mark"),
-    ("cut gzip", gzip.compress(small())[:-12], "the gzip data is damaged"),
+    *(
+        (f"two archives, {name}", first + second, "data follows the archive's end mark")
+        for name, first, second in (
+            ("gzip", gzip.compress(small()), gzip.compress(small())),
+            ("gzip with zeros", gzip.compress(small()) + bytes(512), gzip.compress(small())),
+            ("xz", lzma.compress(small()), lzma.compress(small())),
+            ("xz with padding", lzma.compress(small()) + bytes(512), lzma.compress(small())),
+            ("zstd", zstandard.compress(small()), zstandard.compress(small())),
+            ("zstd with skippable frames", zstandard.compress(small()) + skippable(b"x"), zstandard.compress(small())),
+        )
+    ),
+    ("garbage after xz", lzma.compress(small()) + b"more", "is no more xz data"),
+    ("cut after a file", header("f", 512) + bytes(512), "after member 1 'f': the archive is cut off"),
+    ("a pax header before the end", tar(member("f", b""))[:512] + pax(b"x") + END, "after member 1 'f': a pax header"),
+    ("cut after a pax header", pax(record(b"path", b"x")), "before member 1: the archive is cut off"),
+    (
+        "a header of negative size",
+        header("x", -5, tarfile.GNUTYPE_LONGNAME) + END,
+        "is -5 bytes, which is not possible",
+    ),
+    ("small and cut gzip", gzip.compress(small())[:20], "refused: the gzip data is cut off"),
+    ("small and cut zstd", zstandard.compress(small())[:20], "refused: the zstd data is cut off"),
+    ("cut gzip", gzip.compress(small())[:-12], "the gzip data is cut off"),
     ("gzip with a wrong sum", gzip.compress(small())[:-8] + bytes(8), "the gzip data is damaged"),
-    ("cut xz", lzma.compress(small())[:-20], "the xz data is damaged"),
-    ("cut zstd", zstandard.compress(small())[:-20], "not a tar|cut off"),
+    ("cut xz", lzma.compress(small())[:-20], "the xz data is cut off"),
+    ("cut zstd", zstandard.compress(small())[:-20], "the zstd data is cut off"),
+    (
+        "zstd without its checksum",
+        zstandard.ZstdCompressor(write_checksum=True).compress(small())[:-4],
+        "the zstd data is cut off",
+    ),
+    ("skippable frames alone", skippable(b"x") * 1000, "this is not a tar archive"),
+    ("a skippable frame of 4 GiB", skippable(size=2**32 - 1) + zstandard.compress(small()), "the zstd data is cut off"),
     ("damaged zstd", zstandard.compress(small())[:6] + b"\xff" * 90, "the zstd data is damaged"),
     ("a long component", tar(member("x" * 256, b"")), "is longer than 255 bytes"),
     ("a long name", tar(member("/".join(["x" * 200] * 25), b"")), "is longer than 4095 bytes"),

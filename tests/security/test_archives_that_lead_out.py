@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import tarfile
 from collections.abc import Iterator
@@ -13,14 +12,11 @@ import pytest
 from jsched.config import Config
 from jsched.errors import InvalidArgument
 from tests.helpers.archives import (
-    digest,
-    docker_archive,
+    device,
     hard_link,
     member,
-    oci_archive,
     pax,
     record,
-    small,
     symlink,
     tar,
 )
@@ -44,10 +40,6 @@ def sentinel(tmp_path: Path) -> Iterator[Path]:
     before = picture(outside)
     yield outside
     assert picture(outside) == before
-
-
-def device(name: str, kind: bytes) -> tuple[tarfile.TarInfo, bytes]:
-    return member(name, type=kind, devmajor=1, devminor=3)
 
 
 OUT = [
@@ -139,74 +131,3 @@ def test_links_to_real_places_outside_are_not_followed(config: Config, sentinel:
         tar(symlink("a", str(sentinel)), symlink("b", "a/etc"), member("b/passwd", b"x")),
     ):
         assert type(refusal(config, content)) is InvalidArgument
-
-
-IMAGES = [
-    (
-        "an image that lacks a layer",
-        docker_archive([small()], **{"manifest.json": b'[{"Layers": ["gone"]}]'}),
-        "'gone' is not in the archive",
-    ),
-    (
-        "two images",
-        docker_archive([small()], **{"manifest.json": b'[{"Layers": []}, {"Layers": []}]'}),
-        "holds 2 images",
-    ),
-    ("no layers", docker_archive([], **{"manifest.json": b'[{"Layers": []}]'}), "0 layers"),
-    ("a manifest that is no JSON", docker_archive([small()], **{"manifest.json": b"["}), "not JSON"),
-    ("a manifest without end", docker_archive([small()], **{"manifest.json": b"[" * 100_000}), "not JSON"),
-    ("a manifest of something else", docker_archive([small()], **{"manifest.json": b'{"a": 1}'}), "lists no images"),
-    (
-        "a layer outside",
-        docker_archive([small()], **{"manifest.json": b'[{"Layers": ["../../etc/passwd"]}]'}),
-        r"has a '\.\.'",
-    ),
-    (
-        "a layer that leads out",
-        docker_archive([small(), tar(member("../x", b"x"))]),
-        r"layer 2: member 1 '../x': its name has a '\.\.'",
-    ),
-    (
-        "a layer with a device",
-        oci_archive([tar(device("null", tarfile.CHRTYPE))]),
-        "layer 1: member 1 'null': it is a character device",
-    ),
-    (
-        "a layer through the link of another",
-        docker_archive([tar(symlink("a", "/etc")), tar(member("a/passwd", b"x"))]),
-        "layer 2: .* through a symbolic link",
-    ),
-    (
-        "a whiteout through a link",
-        docker_archive([tar(symlink("a", "/etc")), tar(member("a/.wh.passwd", b""))]),
-        "layer 2: .* through a symbolic link",
-    ),
-    (
-        "a whiteout of the directory itself",
-        docker_archive([small(), tar(member("usr/.wh..", b""))]),
-        "takes away what has no name",
-    ),
-    (
-        "a whiteout of the directory above",
-        docker_archive([small(), tar(member("usr/.wh...", b""))]),
-        "takes away what has no name",
-    ),
-    ("a whiteout of nothing", docker_archive([small(), tar(member("usr/.wh.", b""))]), "takes away what has no name"),
-    (
-        "a damaged blob",
-        oci_archive([small()], blobs={digest(gzip.compress(small(), 1)): gzip.compress(small(), 9)}),
-        "damaged|has .* bytes",
-    ),
-    (
-        "an image that does not begin like one",
-        tar(member("a", b"x"), member("oci-layout", b"{}")),
-        "a file of an image archive",
-    ),
-]
-
-
-@pytest.mark.parametrize(("content", "reason"), [pytest.param(*case, id=name) for name, *case in IMAGES])
-def test_images_are_refused_for_the_same_reasons(config: Config, content: bytes, reason: str) -> None:
-    """What is wrong in a layer or with the image itself is refused, saying in which layer."""
-    error = refusal(config, content)
-    assert re.search(reason, error.message), error.message

@@ -16,7 +16,8 @@ import zstandard
 
 from jsched.archive.image import ImageArchive, begins_like_an_image
 from jsched.archive.refusal import Budget, Limits, Refused
-from jsched.archive.stream import Section, Stream
+from jsched.archive.section import Section
+from jsched.archive.stream import Stream
 from jsched.archive.tree import Tree
 from jsched.archive.unpack import make_mount_points, unpack
 from tests.helpers.archives import BLOCK, docker_archive, hard_link, member, oci_archive, small, symlink, tar

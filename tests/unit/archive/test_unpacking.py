@@ -18,6 +18,7 @@ from jsched.archive.tar import NOBODY
 from jsched.archive.unpacking import Unpacking
 from jsched.errors import InvalidArgument, ResourceExhausted
 from tests.helpers.archives import hard_link, member, pax, record, small, symlink, tar
+from tests.helpers.compressed import like_pzstd
 from tests.helpers.small_disk import small_disk
 from tests.helpers.trees import names, picture
 from tests.unit.archive.conftest import LIMITS, Unpack
@@ -34,6 +35,8 @@ as_root = pytest.mark.skipif(not has_all_ids(), reason="giving files to other us
         pytest.param(lzma.compress, id="xz"),
         pytest.param(zstandard.compress, id="zstd"),
         pytest.param(lambda data: zstandard.compress(data[:700]) + zstandard.compress(data[700:]), id="zstd twice"),
+        pytest.param(like_pzstd, id="pzstd"),
+        pytest.param(lambda data: lzma.compress(data[:700]) + bytes(8) + lzma.compress(data[700:]), id="xz, padding"),
     ],
 )  # fmt: skip
 def test_every_compression_gives_the_same_tree(unpack: Unpack, tmp_path: Path, compress: object) -> None:
