@@ -45,8 +45,7 @@ class Interrupts:
         for earlier in range(self._count):
             self._in_background(earlier)
 
-    def stop(self, grace: float | None) -> None:
-        """Stop the job and return when it is gone, or when it was said why it is not."""
+    def _stop(self, grace: float | None) -> None:
         if self._job_id is None:
             return
         try:
@@ -74,7 +73,7 @@ class Interrupts:
 
         def work() -> None:
             say(_MESSAGES[attempt])
-            self.stop(_GRACE[attempt])
+            self._stop(_GRACE[attempt])
 
         _background(work)
 

@@ -28,23 +28,21 @@ class NotConnected(Unavailable):
     """There is no server to talk to: nothing of the request was sent."""
 
 
-def diagnose(config: ClientConfig, details: str) -> JschedError:
+def diagnose(config: ClientConfig, details: str, *, was_connected: bool = False) -> JschedError:
     """Return the error that says why the server at `config.server` can't be talked to.
 
     Unauthenticated if trying again won't help: one of the two certificates is not accepted.
-    NotConnected if nobody can be reached. Otherwise plain Unavailable with gRPC's `details`.
-    Takes up to a few times PATIENCE seconds.
+    NotConnected if nobody can be reached, and nobody was when the call was made. Otherwise
+    plain Unavailable, with what the second look saw or gRPC's `details`: a call that
+    `was_connected` shows that there was a server. Takes up to a few times PATIENCE seconds.
     """
-    return (
-        own_certificate(config)
-        or _look_again(config)
-        or Unavailable(
-            f"the connection to the server at {config.server} was lost ({details})"
-            if details
-            else f"the connection to the server at {config.server} was lost",
-            obj=config.server,
-            hint="try again",
-        )
+    seen = own_certificate(config) or _look_again(config)
+    if was_connected and isinstance(seen, NotConnected):
+        return Unavailable(seen.message, obj=seen.obj, hint=seen.hint)
+    return seen or Unavailable(
+        f"the connection to the server at {config.server} was lost{f' ({details})' if details else ''}",
+        obj=config.server,
+        hint="try again",
     )
 
 

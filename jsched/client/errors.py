@@ -48,6 +48,16 @@ _CUT = {
     grpc.StatusCode.INTERNAL: "rst_stream",
 }
 
+# gRPC's words for a call that never had a connection; whatever else it says of one, there was a connection.
+_NEVER_CONNECTED = (
+    "failed to connect",
+    "connection attempt timed out",
+    "errors resolving",
+    "address lookup failed",
+    "dns resolution failed",
+    "empty address list",
+)
+
 
 def translate(error: Any, config: ClientConfig) -> JschedError:
     """Return the error that a failed call (sync or aio) stands for.
@@ -59,7 +69,8 @@ def translate(error: Any, config: ClientConfig) -> JschedError:
     if (info := _error_info(error)) is not None:
         return _rebuild(*info, details, config)
     if code is grpc.StatusCode.UNAVAILABLE or (code in _CUT and _CUT[code] in details.lower()):
-        return diagnose(config, details)
+        said = details.lower()
+        return diagnose(config, details, was_connected=not any(words in said for words in _NEVER_CONNECTED))
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return Internal(
             f"what answers at {config.server} is no jsched of this version",

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jsched.errors import JschedError, PermissionDenied
 from jsched_cli.errors import CLOSED_PIPE, job_exit_code
 from jsched_cli.flags import add_raw, add_reconnect, connect
 from jsched_cli.interrupts import Interrupts
+from jsched_cli.output import say
 from jsched_cli.spec import add_spec, spec
 from jsched_cli.streaming import copy_output, say_ending
 
@@ -47,25 +49,41 @@ def run(args: argparse.Namespace) -> int:
     """Run a job."""
     wanted = spec(args)
     with connect(args) as client, Interrupts(client) as interrupts:
-        job = client.start(wanted, request_id=args.request_id)
+        try:
+            job = client.start(wanted, request_id=args.request_id)
+        except KeyboardInterrupt:
+            say("the job may have been started; jsched-cli list shows it")
+            raise
         interrupts.started(job.id)
-        ended = _output(client, job.id, args.raw, interrupts)
+        ended = _output(client, job.id, args.raw)
     if ended is None:
         return CLOSED_PIPE
     say_ending(ended)
     return job_exit_code(ended)
 
 
-def _output(client: Client, job_id: str, raw: bool, interrupts: Interrupts) -> Job | None:
+def _output(client: Client, job_id: str, raw: bool) -> Job | None:
     """Show the job's output and return the ended job, or None if stdout was closed."""
-    from jsched.errors import JschedError
+    where = f"the job may run on; its output: jsched-cli stream {job_id}"
+    try:
+        return _copy(client, job_id, raw)
+    except KeyboardInterrupt:
+        say(where)
+        raise
+    except JschedError as error:
+        error.hint = f"{error.hint}; {where}" if error.hint else where
+        raise
 
+
+def _copy(client: Client, job_id: str, raw: bool) -> Job | None:
     try:
         return copy_output(client, job_id, raw=raw)
     except BrokenPipeError:
-        interrupts.stop(None)
-        return None
+        pass
+    try:
+        client.stop(job_id)
+    except PermissionDenied as error:
+        say(f"job {job_id} runs on: {error}")
     except JschedError as error:
-        where = f"the job may run on; its output: jsched-cli stream {job_id}"
-        error.hint = f"{error.hint}; {where}" if error.hint else where
-        raise
+        say(f"job {job_id} may run on: {error}")
+    return None

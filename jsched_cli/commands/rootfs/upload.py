@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jsched_cli.entry import raise_interrupts
 from jsched_cli.flags import add_output, add_reconnect, connect
 from jsched_cli.output import print_json, print_line
 from jsched_cli.progress import Progress
@@ -40,6 +41,8 @@ def add_arguments(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Upload an archive."""
     with connect(args) as client, Progress() as progress:
+        # The bar has to go from the terminal.
+        raise_interrupts()
 
         def on_reconnect(error: JschedError, attempt: int) -> None:
             progress.clear()

@@ -250,3 +250,10 @@ def test_an_encrypted_key_asks_for_nothing(good: ClientConfig, tmp_path: Path) -
     )
     with pytest.raises(Unauthenticated, match="encrypted"):
         Client(replace(good, cert=cert, key=key))
+
+
+def test_a_server_that_was_there_is_away(good: ClientConfig) -> None:
+    """After a call that had a connection, a port that refuses is a server that went away, not one that never was."""
+    error = diagnose(replace(good, server=f"127.0.0.1:{free_port()}"), "Socket closed", was_connected=True)
+    assert type(error) is Unavailable
+    assert error.message.endswith("connection refused")
