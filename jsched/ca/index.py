@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jsched import certificate_files
-from jsched.ca import layout, writing
+from jsched.ca import layout, marks, writing
 from jsched.certificate_expiries import SOON
-from jsched.certificates import ROLE_OID, read_role
+from jsched.certificates import LOCAL_HOSTS, ROLE_OID, read_role
 from jsched.certificates.issuing import SERVER_NAME, to_pem
 from jsched.certificates.names import common_name
 from jsched.certificates.revocation import is_signed_by
@@ -35,12 +35,17 @@ class Kind(enum.Enum):
 
 
 class State(enum.Enum):
-    """Whether a certificate is good, and why not; UNTRUSTED if its CA is not in the set any more."""
+    """Whether a certificate is good, and why not.
+
+    UNTRUSTED if its CA is not in the set any more; UNLISTED if it was revoked here, and the
+    revocation list of its CA has lost that: servers let it in.
+    """
 
     VALID = "valid"
     EXPIRES_SOON = "expires soon"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    UNLISTED = "revoked, not in the list"
     UNTRUSTED = "untrusted"
 
 
@@ -63,13 +68,30 @@ class Entry:
         """The end (UTC)."""
         return self.certificate.not_valid_after_utc
 
+    @property
+    def hosts(self) -> list[str]:
+        """The names and addresses of a server, without those of every machine for itself."""
+        names = [value for value in _values(self.certificate) if isinstance(value, x509.SubjectAlternativeName)]
+        found = [str(one.value) for value in names for one in value if isinstance(one, x509.DNSName | x509.IPAddress)]
+        return [host for host in found if host not in LOCAL_HOSTS]
+
+    def describe(self) -> str:
+        """Return what a certificate gives to who has it: a client's role, a server's hosts."""
+        if self.kind is Kind.CLIENT:
+            return f"role {self.role}" if self.role else "no role"
+        return ", ".join(self.hosts) or "this machine alone"
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What decides whether a certificate is good: the CAs of now, and the serial numbers that each has revoked."""
+    """What decides whether a certificate is good: the CAs of now, and the serial numbers that each has revoked.
+
+    `marked` are the certificates that were revoked here, whatever the lists say.
+    """
 
     authorities: Sequence[Entry]
     revoked: Mapping[x509.Certificate, frozenset[int]]
+    marked: Collection[x509.Certificate] = ()
 
     def signer(self, signed: x509.Certificate | x509.CertificateRevocationList) -> Entry | None:
         """Return the CA that has signed a certificate or a list, None if it is not one of these."""
@@ -88,6 +110,8 @@ class Standing:
             return State.UNTRUSTED
         if certificate.serial_number in self.revoked[signer.certificate]:
             return State.REVOKED
+        if certificate in self.marked:
+            return State.UNLISTED
         if now > certificate.not_valid_after_utc:
             return State.EXPIRED
         return State.EXPIRES_SOON if certificate.not_valid_after_utc - now < SOON else State.VALID
@@ -135,7 +159,7 @@ def standing(root: Path) -> Standing:
         )
         for ca in found
     }
-    return Standing(found, revoked)
+    return Standing(found, revoked, frozenset(marks.marked(root)))
 
 
 def has_signed(ca: x509.Certificate, certificate: x509.Certificate) -> bool:

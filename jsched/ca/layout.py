@@ -8,6 +8,7 @@ server.crt .key       what a server in this directory serves with
 servers/NAME/         the same for a server elsewhere, and copies of client-ca.crt and .crl
 clients/USER/         USER.crt .key .toml and a copy of server-ca.crt, to be handed over
 issued/SERIAL.crt     every certificate that was issued, written before it was handed out
+issued/SERIAL.revoked beside it once it was revoked, with the number of a list that says so
 
 """
 
@@ -61,6 +62,11 @@ def check_server_name(name: str) -> None:
 def server_place(root: Path, name: str) -> Path:
     """Return the directory of a server's files."""
     return root if name == SERVER else root / SERVERS / name
+
+
+def stem(is_server: bool, name: str) -> str:
+    """Return what the names of a certificate's files begin with."""
+    return SERVER if is_server else name
 
 
 def client_place(root: Path, user: str) -> Path:

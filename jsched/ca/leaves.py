@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -13,11 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from jsched import certificate_files
 from jsched.ca import authorities, layout, writing
-from jsched.ca.index import Entry, Kind, State, entries, record, standing
-from jsched.certificates import LOCAL_HOSTS, KeyType, make_client, make_key, make_server, renew
+from jsched.ca.index import Entry, Kind, entries, entry_of, record
+from jsched.ca.predecessor import predecessor
+from jsched.certificates import KeyType, make_client, make_key, make_server, renew
 from jsched.certificates.issuing import SERVER_NAME, to_pem
 from jsched.certificates.keys import key_pem, public_bytes, type_of
-from jsched.errors import AlreadyExists, FailedPrecondition, NotFound
+from jsched.errors import AlreadyExists, FailedPrecondition
 
 DEFAULT_PORT = 50051
 DEFAULT_SERVER = f"127.0.0.1:{DEFAULT_PORT}"
@@ -90,23 +90,22 @@ def issue_client(
 
 
 def renew_leaf(
-    root: Path, name: str, *, keep_key: bool, key_type: KeyType | None, days: int | None, out: Path | None
+    root: Path, what: str, *, keep_key: bool, key_type: KeyType | None, days: int | None, out: Path | None
 ) -> tuple[HandedOut, Entry]:
-    """Issue a certificate that says the same as the newest of that name, in its place; return that one, too.
+    """Issue a certificate that says the same as the one that lies in its place, and put it there; return both.
 
-    The old one stays valid. Raises NotFound if there is none, FailedPrecondition if all were
-    revoked or the key that is there is another.
+    `what` is a name or a serial number; the old one stays valid. Raises NotFound if there is none,
+    FailedPrecondition if all were revoked, it is not settled which, or the key that is there is another.
     """
-    old = _newest(root, name)
+    old, place = predecessor(root, what, out=out, keep_key=keep_key)
     is_server = old.kind is Kind.SERVER
     ca = authorities.load(root, layout.SERVER_CA if is_server else layout.CLIENT_CA).current
-    place = out or (layout.server_place(root, name) if is_server else layout.client_place(root, name))
-    stem = layout.SERVER if is_server else name
+    stem = layout.stem(is_server, old.name)
     public_key = old.certificate.public_key()
     assert isinstance(public_key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey)
     files = {}
     if keep_key:
-        _check_key(place / f"{stem}.key", old.certificate)
+        _check_key(place / f"{stem}.key", old)
     else:
         key = make_key(key_type or type_of(public_key))
         public_key = key.public_key()
@@ -115,7 +114,7 @@ def renew_leaf(
     certificate = renew(ca, old.certificate, public_key, lifetime=authorities.lifetime_within(ca, days))
     files[f"{stem}.crt"] = to_pem(certificate)
     if not is_server and not (place / f"{stem}.toml").exists():
-        files[f"{stem}.toml"] = client_config(default_server(root), name).encode()
+        files[f"{stem}.toml"] = client_config(default_server(root), old.name).encode()
     copies = _FOR_A_SERVER if is_server else _FOR_A_CLIENT
     return _hand_out(root, place, certificate, files, copies, replace=True), old
 
@@ -146,13 +145,8 @@ def default_server(root: Path) -> str:
     path = root / certificate_files.SERVER_CERTIFICATE
     if not path.exists():
         return DEFAULT_SERVER
-    certificate = certificate_files.read_certificates(path)[0]
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return DEFAULT_SERVER
-    hosts = [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
-    host = next((host for host in hosts if host not in LOCAL_HOSTS), "127.0.0.1")
+    hosts = entry_of(certificate_files.read_certificates(path)[0]).hosts
+    host = hosts[0] if hosts else "127.0.0.1"
     return f"[{host}]:{DEFAULT_PORT}" if ":" in host else f"{host}:{DEFAULT_PORT}"
 
 
@@ -186,29 +180,12 @@ def _check_kind(root: Path, name: str, kind: Kind) -> None:
         raise AlreadyExists(f"{name} is the name of a certificate of another kind in this set", obj=name)
 
 
-def _check_key(path: Path, certificate: x509.Certificate) -> None:
+def _check_key(path: Path, old: Entry) -> None:
     if path.exists() and public_bytes(certificate_files.read_key(path).public_key()) != public_bytes(
-        certificate.public_key()
+        old.certificate.public_key()
     ):
         raise FailedPrecondition(
-            f"{path} is not the key of the newest certificate, so it can't be kept",
+            f"{path} is not the key of certificate {old.serial}, so it can't be kept",
             obj=str(path),
             hint="renew without --keep-key",
         )
-
-
-def _newest(root: Path, name: str) -> Entry:
-    issued = [entry for entry in entries(root) if entry.name == name]
-    if not issued:
-        raise NotFound(
-            f"no certificate for {name!r} was issued in {root}", obj=name, hint="see jsched certs list, or give --dir"
-        )
-    now, judge = datetime.now(UTC), standing(root)
-    good = [one for one in issued if judge.state(one.certificate, now) not in (State.REVOKED, State.UNTRUSTED)]
-    if not good:
-        raise FailedPrecondition(
-            f"every certificate for {name!r} was revoked, or is of a CA that is gone",
-            obj=name,
-            hint="remove its files and issue another: jsched certs client, or server",
-        )
-    return good[-1]

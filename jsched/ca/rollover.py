@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from cryptography import x509
 
 from jsched.ca import layout, revoking, writing
 from jsched.ca.authorities import PURPOSES, load, old_key_path
-from jsched.ca.index import Kind, State, entries, has_signed, standing
+from jsched.ca.index import Entry, Kind, State, entries, has_signed, standing
+from jsched.ca.predecessor import issue_again
 from jsched.certificates import Issued, KeyType, make_ca
 from jsched.certificates.issuing import to_pem
 from jsched.certificates.keys import key_pem
@@ -50,7 +52,8 @@ def finish(root: Path, name: str, *, force: bool) -> list[x509.Certificate]:
     """Trust the current CA alone, forget the older one's key, and return the CAs that are trusted no more.
 
     Raises FailedPrecondition if none takes over, or, without `force`, naming those who have
-    no good certificate of the current one.
+    no good certificate of the current one. A user who was revoked needs none; a server that was
+    does: what was revoked of it is its key, and without a certificate nobody reaches it.
     """
     authority = load(root, name)
     dropped = authority.certificates[1:]
@@ -62,10 +65,9 @@ def finish(root: Path, name: str, *, force: bool) -> list[x509.Certificate]:
         )
     if not force and (left := _left_behind(root, name, authority.current.certificate)):
         raise FailedPrecondition(
-            f"{', '.join(left)} {'has' if len(left) == 1 else 'have'} no certificate of the new CA yet",
+            f"{', '.join(map(_describe, left))} {'has' if len(left) == 1 else 'have'} no certificate of the new CA yet",
             obj=name,
-            hint="jsched certs renew NAME for each, and hand it over; or --finish --force: theirs are good for "
-            "nothing then",
+            hint=_advice(root, name, left),
         )
     # The bundle first: a server must never see an old certificate that is trusted and not revoked any more.
     writing.put(root, {f"{name}.crt": to_pem(authority.current.certificate)}, replace=True)
@@ -74,12 +76,41 @@ def finish(root: Path, name: str, *, force: bool) -> list[x509.Certificate]:
     return dropped
 
 
-def _left_behind(root: Path, name: str, current: x509.Certificate) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _LeftBehind:
+    """Who has nothing of the new CA; `revoked` if that can't be renewed, and has to be issued again."""
+
+    last: Entry
+    revoked: bool
+
+
+def _left_behind(root: Path, name: str, current: x509.Certificate) -> list[_LeftBehind]:
     kind = Kind.SERVER if name == layout.SERVER_CA else Kind.CLIENT
     now, judge = datetime.now(UTC), standing(root)
-    good = [entry for entry in entries(root) if entry.kind is kind and judge.state(entry.certificate, now) in _GOOD]
-    ready = {entry.name for entry in good if has_signed(current, entry.certificate)}
-    return sorted({entry.name for entry in good} - ready)
+    issued = [(entry, judge.state(entry.certificate, now)) for entry in entries(root) if entry.kind is kind]
+    good = {entry.name: entry for entry, state in issued if state in _GOOD}
+    ready = {entry.name for entry, state in issued if state in _GOOD and has_signed(current, entry.certificate)}
+    left = {one: _LeftBehind(entry, False) for one, entry in good.items()}
+    if kind is Kind.SERVER:
+        for entry, state in issued:
+            if state in (State.REVOKED, State.UNLISTED) and entry.name not in good and entry.until > now:
+                left[entry.name] = _LeftBehind(entry, True)
+    return [left[one] for one in sorted(left) if one not in ready]
+
+
+def _describe(one: _LeftBehind) -> str:
+    return f"{one.last.name}, which was revoked," if one.revoked else one.last.name
+
+
+def _advice(root: Path, name: str, left: list[_LeftBehind]) -> str:
+    steps = []
+    if any(not one.revoked for one in left):
+        steps.append("jsched certs renew NAME for each, and hand it over")
+    for one in left:
+        if one.revoked:
+            place = layout.server_place(root, one.last.name)
+            steps.append(f"move server.crt and server.key in {place} away, then {issue_again(one.last)}")
+    return f"{'; '.join(steps)}; or --finish --force: theirs are good for nothing then"
 
 
 def _next_name(certificate: x509.Certificate, name: str) -> str:

@@ -27,7 +27,7 @@ def select(root: Path, what: str) -> list[Entry]:
     issued = entries(root)
     if named := [entry for entry in issued if entry.name == what]:
         return _still_good(root, what, named)
-    if numbered := _by_serial(issued, what):
+    if numbered := by_serial(issued, what):
         return numbered
     if Path(what).is_file():
         return [_from_file(root, Path(what), issued)]
@@ -46,7 +46,11 @@ def _still_good(root: Path, name: str, named: list[Entry]) -> list[Entry]:
     raise FailedPrecondition(f"no certificate for {name!r} is accepted any more: all have ended", obj=name)
 
 
-def _by_serial(issued: list[Entry], what: str) -> list[Entry]:
+def by_serial(issued: list[Entry], what: str) -> list[Entry]:
+    """Return the certificate whose serial number is `what` or begins so, none if there is none.
+
+    Raises InvalidArgument if several begin so.
+    """
     serial = what.lower().removeprefix("0x").replace(":", "").lstrip("0")
     if not _SERIAL.fullmatch(serial):
         return []

@@ -18,6 +18,8 @@ LEAF_LIFETIME = timedelta(days=365)
 CA_LIFETIME = timedelta(days=3650)
 
 SERVER_NAME = "jsched server"
+# What a certificate says of its key and its CA's, rather than of whom it is for.
+OF_THE_KEYS = (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
 # Clocks of two hosts are never the same; a certificate must be good at once on the slower one.
 BACKDATED = timedelta(minutes=5)
 
@@ -115,11 +117,10 @@ def renew(
 
     Raises InvalidArgument if it would be valid for longer than its CA.
     """
-    of_the_keys = (x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier)
     extensions = [
         Extension(extension.value, extension.critical)
         for extension in old.extensions
-        if not isinstance(extension.value, of_the_keys)
+        if not isinstance(extension.value, OF_THE_KEYS)
     ]
     return _sign(ca, old.subject, extensions, public_key, lifetime)
 

@@ -29,10 +29,12 @@ def make_revocation_list(
     previous: x509.CertificateRevocationList | None = None,
     serials: Iterable[int] = (),
     reason: x509.ReasonFlags = x509.ReasonFlags.unspecified,
+    *,
+    after: int = 0,
 ) -> x509.CertificateRevocationList:
     """Make a CA's next revocation list: all that the previous one says, and these serial numbers.
 
-    It has the next CRL number, and the next one is due when the CA ends: a list that grows
+    It has the next CRL number, which is above `after`, too, and the next one is due when the CA ends: a list that grows
     at revocations alone has no other moment at which it is out of date. Raises
     FailedPrecondition if that has passed.
     """
@@ -46,7 +48,7 @@ def make_revocation_list(
         .last_update(_update(now, previous))
         .next_update(end)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key()), critical=False)
-        .add_extension(x509.CRLNumber(number(previous) + 1 if previous is not None else 1), critical=False)
+        .add_extension(x509.CRLNumber(max(after, number(previous) if previous is not None else 0) + 1), critical=False)
     )
     for entry in previous or ():
         builder = builder.add_revoked_certificate(entry)

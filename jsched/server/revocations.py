@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,22 +16,47 @@ from jsched import certificate_files
 from jsched.errors import FailedPrecondition
 from jsched.server.authorities import Authority, readable
 
+_ONE_PROGRAM = (
+    "put the newest list of each CA there, with all that was revoked and a number that is higher; "
+    "one program alone may make the lists of a CA"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """One CA's list; times are UTC. `number` is None if the list has none, `next_update` if it names no time."""
+    """One CA's list; times are UTC. `number` is None if the list has none, `next_update` if it names no time.
+
+    `digest` is the SHA-256 of what the CA has signed.
+    """
 
     issuer: str
     number: int | None
     this_update: datetime
     next_update: datetime | None
     serials: frozenset[int]
+    digest: bytes = field(repr=False)
 
     def is_older_than(self, other: RevocationList) -> bool:
         """Return whether the same CA has made this list before the other; their numbers count more than clocks."""
         if self.number is not None and other.number is not None and self.number != other.number:
             return self.number < other.number
         return self.this_update < other.this_update
+
+    def objection(self, before: RevocationList) -> str:
+        """Return why this list can't take the place of another of the same CA, "" if it can.
+
+        A number stands for one list (RFC 5280, section 5.2.3). Of two that share it, one was made by
+        a program that does not know what the other says: to take it would end revocations.
+        """
+        if self.is_older_than(before):
+            return "is older than the one in use"
+        if before.number is None or self.digest == before.digest:
+            return ""
+        if self.number is None:
+            return f"has no number, and the one in use has number {before.number}"
+        if self.number == before.number:
+            return f"has number {self.number}, as the one in use, and says something else"
+        return ""
 
     def __str__(self) -> str:
         count = len(self.serials)
@@ -57,7 +83,7 @@ def revocations_in(
     """Return the lists in what was read from a PEM file, and from `before` those of CAs that it has none of.
 
     Raises FailedPrecondition if one is not signed by a CA of `authorities`, is not a whole
-    list of its CA, or is older than the one of `before`.
+    list of its CA, or is older than the one of `before`, or has its number and says something else.
     """
     found: dict[bytes, RevocationList] = {}
     for crl in certificate_files.revocation_lists_in(content, path):
@@ -65,15 +91,22 @@ def revocations_in(
             key_id, read = _read(crl, path, authorities)
         except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
             raise FailedPrecondition(f"a revocation list in {path} can't be used: {error}", obj=str(path)) from None
-        if key_id not in found or found[key_id].is_older_than(read):
+        other = found.get(key_id)
+        if other is not None and other.number == read.number is not None and other.digest != read.digest:
+            raise FailedPrecondition(
+                f"two revocation lists of {read.issuer} in {path} have number {read.number} and say different things",
+                obj=str(path),
+                hint=_ONE_PROGRAM,
+            )
+        if other is None or other.is_older_than(read):
             found[key_id] = read
     for key_id, read in found.items():
         known = before.by_authority.get(key_id)
-        if known is not None and read.is_older_than(known):
+        if known is not None and (objection := read.objection(known)):
             raise FailedPrecondition(
-                f"the revocation list of {read.issuer} in {path} is older than the one in use",
+                f"the revocation list of {read.issuer} in {path} {objection}",
                 obj=str(path),
-                hint="put the newest list of each CA there",
+                hint=_ONE_PROGRAM,
             )
     return Revocations(MappingProxyType({**before.by_authority, **found}), content, authorities)
 
@@ -101,7 +134,8 @@ def _read(
                 hint="give a whole list of the CA",
             )
     serials = frozenset(entry.serial_number for entry in crl)
-    return signer.key_id, RevocationList(issuer, number, crl.last_update_utc, crl.next_update_utc, serials)
+    digest = hashlib.sha256(crl.tbs_certlist_bytes).digest()
+    return signer.key_id, RevocationList(issuer, number, crl.last_update_utc, crl.next_update_utc, serials, digest)
 
 
 def _has_signed(authority: Authority, crl: x509.CertificateRevocationList) -> bool:

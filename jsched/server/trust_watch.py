@@ -30,6 +30,7 @@ EVERY = 0.25
 # A file that has just changed may be half-written; it counts once it is the same for so many seconds.
 _SETTLES = 0.05
 _LOOKS = 4
+_MOST_SHOWN = 10
 _FILES = (SERVER_CERTIFICATE, SERVER_KEY, CLIENT_CA, CLIENT_CRL)
 _LOG = logging.getLogger("jsched.server")
 
@@ -200,8 +201,13 @@ class TrustWatch:
             self._complain(CLIENT_CRL, error)
             return trust
         self._is_well(CLIENT_CRL)
-        for one in revocations.by_authority.values():
+        for key_id, one in revocations.by_authority.items():
             _LOG.info("%s: %s", CLIENT_CRL, one)
+            known = before.by_authority.get(key_id)
+            if known is not None and (dropped := known.serials - one.serials):
+                # A CA may drop those that have expired; of any other its holder is let in again.
+                shown = ", ".join(f"{serial:x}" for serial in sorted(dropped)[:_MOST_SHOWN])
+                _LOG.warning("%s: %d that were revoked are so no more: %s", CLIENT_CRL, len(dropped), shown)
         return replace(trust, revocations=revocations)
 
     def _content(self, found: _Found, name: str) -> bytes:

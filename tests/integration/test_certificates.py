@@ -18,7 +18,7 @@ from jsched.client.settings import load
 from jsched.errors import Unauthenticated
 from tests.helpers.certs_command import Set, new_set, run
 from tests.helpers.server import Server
-from tests.helpers.trail import ended_calls
+from tests.helpers.trail import ended_calls, trail
 from tests.helpers.wait import wait_until
 
 DEADLINE = 60.0
@@ -195,3 +195,45 @@ def test_who_is_revoked_is_let_in_no_more(by_command: Server) -> None:
     certs.ok("revoke", "bob")
     wait_until(lambda: not is_let_in(by_command, certs, "bob"), DEADLINE, "the user being refused")
     assert is_let_in(by_command, certs, "alice")
+
+
+def test_two_programs_that_make_lists_end_no_revocation(by_openssl: Server) -> None:
+    """What jsched has revoked stays so though openssl, which knows nothing of it, makes a list of the same number."""
+    certs = Set(by_openssl.certs)
+    certs.ok("client", "--user", "nina", "--role", "user")
+    assert is_let_in(by_openssl, certs, "nina")
+    certs.ok("revoke", "nina")
+    wait_until(lambda: not is_let_in(by_openssl, certs, "nina"), DEADLINE, "nina to be kept out")
+    words = ["openssl", "ca", "-config", "jsched.cnf", "-gencrl", "-out", "client-ca.crl"]
+    subprocess.run(words, cwd=certs.root, check=True, capture_output=True)
+    wait_until(lambda: "says something else" in str(trail(by_openssl)), DEADLINE, "the audit to have it")
+    assert "says something else" in by_openssl.printed()
+    assert not is_let_in(by_openssl, certs, "nina")
+    assert "revoked, not in the list" in certs.run("list").out
+    certs.ok("revoke", "nina")
+    assert "not in the list" not in certs.ok("list").out
+
+
+@pytest.fixture
+def robbed(tmp_path: Path) -> Iterator[Server]:
+    """A server with a user, alice, whose key is to be stolen."""
+    made = new_set(tmp_path / "ca")
+    made.ok("server", "--host", "127.0.0.1")
+    made.ok("client", "--user", "alice", "--role", "user")
+    yield from serving(tmp_path / "server", made.root)
+
+
+def test_a_stolen_server_key_is_replaced_step_by_step(robbed: Server) -> None:
+    """The steps that `revoke` prints, one after the other, leave a server that clients reach, and the old CA gone."""
+    made = Set(robbed.certs)
+    steps = re.findall(r"^  \d\. (.*)$", made.ok("revoke", "server").out, re.MULTILINE)
+    assert len(steps) == 4
+    made.ok("renew", "server-ca")
+    assert is_let_in(robbed, made, "alice")
+    made.refused("renew", "server-ca", "--finish")
+    for name in ("server.key", "server.crt"):
+        (made.root / name).unlink()
+    made.ok(*steps[1].partition(", then jsched certs ")[2].split())
+    wait_until(lambda: served(robbed) == made.certificate("server.crt"), DEADLINE, "the new certificate")
+    made.ok("renew", "server-ca", "--finish")
+    assert is_let_in(robbed, made, "alice")

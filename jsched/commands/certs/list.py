@@ -1,13 +1,15 @@
 """List every certificate that was issued, and whether it is good.
 
 A state is valid, expires soon (within 30 days), expired, revoked, or untrusted: of a CA
-that is not in the set any more.
+that is not in the set any more. "revoked, not in the list" is what servers let in, though
+it was revoked here: another program has written the revocation list.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +40,20 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([_as_json(entry, state) for entry, state in found], indent=2))
     else:
         print(_table(found), end="")
+    if unlisted := [entry for entry, state in found if state is State.UNLISTED]:
+        _warn(unlisted)
     return 0
+
+
+def _warn(unlisted: list[Entry]) -> None:
+    names = ", ".join(dict.fromkeys(plain(entry.name) for entry in unlisted))
+    print(
+        f"Warning: {names} {'was' if len(unlisted) == 1 else 'were'} revoked here, and the revocation list says "
+        "nothing of it: servers that read this list let them in\n"
+        f"put it back: jsched certs revoke {plain(unlisted[0].name)}; then make lists with one program alone "
+        "(docs/certificates.md, With openssl alone)",
+        file=sys.stderr,
+    )
 
 
 def _as_json(entry: Entry, state: State) -> dict[str, Any]:

@@ -13,6 +13,11 @@ from jsched.server.leaf import identities, objection
 
 _SIGNED_BY = {Kind.SERVER: Kind.SERVER_CA, Kind.CLIENT: Kind.CLIENT_CA}
 
+_REVOKED = {
+    State.REVOKED: ["it was revoked"],
+    State.UNLISTED: ["it was revoked, though the revocation list of the set does not say so (any more)"],
+}
+
 
 def client_refusals(certificate: x509.Certificate) -> list[str]:
     """Return why the server would not take this for a client's, as it would be audited.
@@ -52,7 +57,7 @@ def standing_refusals(certificate: x509.Certificate, kind: Kind | None, judge: S
         return ["it is not signed by a CA of the set"]
     if kind is not None and signer.kind is not _SIGNED_BY[kind]:
         return [f"it is signed by {signer.name}, which signs no certificate of a {kind.value}"]
-    return ["it was revoked"] if judge.state(certificate, now) is State.REVOKED else []
+    return _REVOKED.get(judge.state(certificate, now), [])
 
 
 def _key_refusals(key: object) -> list[str]:

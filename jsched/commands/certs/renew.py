@@ -2,8 +2,9 @@
 
 NAME is a user, a server's name, `server`, or one of the CAs, `server-ca` and `client-ca`.
 A server's or client's new certificate says the same as the old one, has a new key, and
-takes its place; a server that is running takes it up without a restart. The old one stays
-valid until it ends or is revoked.
+takes its place; a server that is running takes it up without a restart. The old one, which
+stays valid until it ends or is revoked, is the one that lies where the new one goes. Where
+none does, and those of that name differ, give the serial number of one in place of NAME.
 
 A new CA signs from now on, and the old one is trusted beside it. Give the new
 client-ca.crt to all servers, or the new server-ca.crt to all clients, then renew all that
@@ -38,7 +39,7 @@ jsched certs renew client-ca --finish
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the name and what may differ from before."""
-    parser.add_argument("name", metavar="NAME", help="a user, a server's name, server-ca or client-ca")
+    parser.add_argument("name", metavar="NAME", help="a user, a server's name, a serial number, server-ca or client-ca")
     options.add_dir(parser)
     parser.add_argument("--keep-key", action="store_true", help="for the same key; it need not be here")
     options.add_key(parser, for_ca=True, default=None)
@@ -81,7 +82,7 @@ def _renew_leaf(args: argparse.Namespace, root: Path) -> None:
     issued, old = renew_leaf(
         root, args.name, keep_key=args.keep_key, key_type=key_type, days=options.days(args), out=args.out
     )
-    say_issued(f"a new certificate for {args.name}", issued)
+    say_issued(f"a new certificate for {plain(old.name)}, {plain(old.describe())}", issued)
     revoke = f": jsched certs revoke {old.serial}" if old.kind is Kind.CLIENT else ""
     print(f"the old one is valid until {old.until:%Y-%m-%d}, unless it is revoked{revoke}")
 

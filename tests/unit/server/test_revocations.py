@@ -95,6 +95,19 @@ def test_an_older_list_is_refused(ca: Issued, revoked: x509.Certificate) -> None
     assert serials(read(make_list(ca, [revoked], number=7, made=now), ca, before=numbered)) == serials(numbered)
 
 
+def test_a_number_stands_for_one_list(ca: Issued, revoked: x509.Certificate) -> None:
+    """A list with the number of the one in use that says something else is refused, and one without a number."""
+    now = datetime.now(UTC)
+    later = now + timedelta(minutes=1)
+    in_use = read(make_list(ca, [revoked], number=2, made=now), ca)
+    with pytest.raises(FailedPrecondition, match="has number 2, as the one in use, and says something else"):
+        read(make_list(ca, number=2, made=later), ca, before=in_use)
+    with pytest.raises(FailedPrecondition, match="has no number, and the one in use has number 2"):
+        read(make_list(ca, made=later), ca, before=in_use)
+    with pytest.raises(FailedPrecondition, match="have number 2 and say different things"):
+        read(make_list(ca, [revoked], number=2, made=now) + make_list(ca, number=2, made=later), ca)
+
+
 def test_a_list_by_openssl_works_the_same(ca: Issued, revoked: x509.Certificate, tmp_path: Path) -> None:
     """A revocation list made by plain openssl commands is read, and its text says what is in it."""
     (tmp_path / "ca.crt").write_bytes(ca.certificate_pem)

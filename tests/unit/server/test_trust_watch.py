@@ -166,6 +166,25 @@ def test_a_list_stays_in_force_when_its_ca_goes_and_comes(watched: Watched) -> N
     assert current.has_revoked(current.leaf(client.certificate_pem))
 
 
+def test_a_list_that_forgets_is_noted(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    """Another list of the same number changes nothing, with a line in log and audit; a later one says who is let in."""
+    caplog.set_level(logging.INFO, "jsched.server")
+    ca, mallory = watched.realm.client_ca, make_client(watched.realm.client_ca, "mallory", "user").certificate
+    noted: list[dict[str, str]] = []
+    watched.watch._note = lambda kind, **fields: noted.append(fields)
+    path = watched.realm.certs_dir / "client-ca.crl"
+    path.write_bytes(make_list(ca, [mallory], number=2))
+    watched.wait(lambda trust: bool(trust.revocations.by_authority), "the list")
+    in_use = watched.watch.current.revocations
+    path.write_bytes(make_list(ca, number=2))
+    wait_until(lambda: said(caplog, "has number 2, as the one in use, and says something else") > 0, DEADLINE, "a line")
+    assert watched.watch.current.revocations is in_use
+    wait_until(lambda: any("as the one in use" in fields["reason"] for fields in noted), DEADLINE, "an audit event")
+    path.write_bytes(make_list(ca, number=3))
+    watched.wait(lambda trust: not any(one.serials for one in trust.revocations.by_authority.values()), "the next")
+    assert said(caplog, f"1 that were revoked are so no more: {mallory.serial_number:x}") == 1
+
+
 def test_a_watch_that_is_closed_has_ended(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
     """After close there is no thread that looks at the files."""
     watched = Watched(Realm(tmp_path), loop)

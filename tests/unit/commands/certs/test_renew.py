@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from jsched.ca.index import entry_of
 from jsched.certificate_files import read_pair
 from tests.helpers.certs_command import Set, new_set
 
@@ -48,7 +49,7 @@ def test_the_key_can_be_kept_though_it_is_not_here(ca: Set) -> None:
     assert new.serial_number != old.serial_number
     assert not (ca.root / f"{ALICE}.key").exists()
     shutil.copy(ca.root / "server.key", ca.root / f"{ALICE}.key")
-    assert "is not the key of the newest certificate" in ca.refused("renew", "alice", "--keep-key")
+    assert "is not the key of certificate" in ca.refused("renew", "alice", "--keep-key")
 
 
 def test_another_type_of_key_and_another_place(ca: Set, tmp_path: Path) -> None:
@@ -62,8 +63,9 @@ def test_another_type_of_key_and_another_place(ca: Set, tmp_path: Path) -> None:
     }
     certificate = x509.load_pem_x509_certificate((tmp_path / "out" / "alice.crt").read_bytes())
     assert isinstance(certificate.public_key(), rsa.RSAPublicKey)
-    ca.ok("renew", "alice")
-    assert isinstance(ca.certificate(f"{ALICE}.crt").public_key(), rsa.RSAPublicKey)
+    ca.ok("renew", "alice", "--out", tmp_path / "out")
+    certificate = x509.load_pem_x509_certificate((tmp_path / "out" / "alice.crt").read_bytes())
+    assert isinstance(certificate.public_key(), rsa.RSAPublicKey)
 
 
 def test_who_was_revoked_is_not_renewed(ca: Set) -> None:
@@ -175,3 +177,98 @@ def test_a_ca_renews_its_leaves_until_it_ends(tmp_path: Path) -> None:
     made.ok("renew", "alice")
     end = made.certificate("client-ca.crt").not_valid_after_utc
     assert made.certificate(f"{ALICE}.crt").not_valid_after_utc == end
+
+
+def of_two_roles(ca: Set, tmp_path: Path) -> Path:
+    """Have a user with the role user in the set, and after it the same with the role admin elsewhere."""
+    ca.ok("client", "--user", "al", "--role", "user")
+    ca.ok("client", "--user", "al", "--role", "admin", "--out", tmp_path / "g2")
+    return tmp_path / "g2"
+
+
+def role_in(path: Path) -> str:
+    return entry_of(x509.load_pem_x509_certificate(path.read_bytes())).role
+
+
+@pytest.mark.parametrize("flags", [(), ("--keep-key",)])
+def test_what_lies_in_the_place_is_renewed(ca: Set, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """A certificate keeps its role, and its key, though a newer one of that name lies elsewhere; the role is said."""
+    elsewhere = of_two_roles(ca, tmp_path)
+    assert "a new certificate for al, role user, valid" in ca.ok("renew", "al", *flags).out
+    assert role_in(ca.root / "clients/al/al.crt") == "user"
+    read_pair(ca.root / "clients/al/al.crt", ca.root / "clients/al/al.key")
+    assert "a new certificate for al, role admin, valid" in ca.ok("renew", "al", "--out", elsewhere, *flags).out
+    assert role_in(elsewhere / "al.crt") == "admin"
+    read_pair(elsewhere / "al.crt", elsewhere / "al.key")
+
+
+def test_a_server_keeps_its_hosts(ca: Set, tmp_path: Path) -> None:
+    """A server's certificate keeps its hosts, though a newer one of that name lies elsewhere; the hosts are said."""
+    ca.ok("server", "--host", "other.example.com", "--out", tmp_path / "other")
+    before = said_by(ca.certificate("server.crt"))
+    assert "for server, build7.example.com, 10.1.2.3, valid" in ca.ok("renew", "server").out
+    assert said_by(ca.certificate("server.crt")) == before
+
+
+@pytest.mark.parametrize("flags", [(), ("--keep-key",)])
+def test_where_nothing_lies_and_several_differ_the_choices_are_said(
+    ca: Set, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    """Which of several roles is meant is not guessed, and a serial number says it."""
+    elsewhere, there = of_two_roles(ca, tmp_path), ca.root / "clients/al/al.crt"
+    refused = ca.refused("renew", "al", "--out", tmp_path / "g3", *flags)
+    assert "(role user, until" in refused
+    assert "(role admin, until" in refused
+    serial = f"{x509.load_pem_x509_certificate(there.read_bytes()).serial_number:x}"
+    assert "role user" in ca.ok("renew", serial, "--out", tmp_path / "g3", *flags).out
+    assert role_in(tmp_path / "g3" / "al.crt") == "user"
+    # Nor does a serial number put one role in the place of another.
+    assert "is not one of those" in ca.refused("renew", serial, "--out", elsewhere, *flags)
+    there.unlink()
+    assert "role admin" in ca.refused("renew", "al", *flags)
+
+
+def test_what_was_revoked_in_its_place_does_not_become_another(ca: Set, tmp_path: Path) -> None:
+    """With the certificate that lies there revoked, one of another role elsewhere is not put in its place."""
+    of_two_roles(ca, tmp_path)
+    ca.ok("revoke", f"{ca.certificate('clients/al/al.crt').serial_number:x}")
+    assert "was revoked" in ca.refused("renew", "al")
+
+
+def test_a_key_that_is_kept_is_the_one_that_is_meant(ca: Set, tmp_path: Path) -> None:
+    """Of certificates that differ in their key alone none is guessed when the key is to be kept."""
+    ca.ok("renew", "alice", "--out", tmp_path / "laptop")
+    assert "to tell which" in ca.refused("renew", "alice", "--keep-key", "--out", tmp_path / "new")
+    old = ca.certificate(f"{ALICE}.crt")
+    (tmp_path / "new").mkdir()
+    shutil.copy(ca.root / f"{ALICE}.key", tmp_path / "new")
+    ca.ok("renew", "alice", "--keep-key", "--out", tmp_path / "new")
+    new = x509.load_pem_x509_certificate((tmp_path / "new" / "alice.crt").read_bytes())
+    assert new.public_key() == old.public_key()
+
+
+def test_a_server_that_was_revoked_is_not_left_without_a_certificate(ca: Set) -> None:
+    """After a server's key was stolen, the old CA stays until the server has a certificate of the new one."""
+    ca.ok("renew", "build8")
+    steps = ca.ok("revoke", "server", "--reason", "key-compromise").out
+    again = "jsched certs server --host build7.example.com --host 10.1.2.3"
+    assert again in steps
+    ca.ok("renew", "server-ca")
+    ca.ok("renew", "build8")
+    refused = ca.refused("renew", "server-ca", "--finish")
+    assert "server, which was revoked, has no certificate of the new CA yet" in refused
+    assert again in refused
+    assert again in ca.refused("renew", "server")
+    for name in ("server.crt", "server.key"):
+        (ca.root / name).unlink()
+    ca.ok(*again.split()[2:])
+    ca.ok("renew", "server-ca", "--finish")
+    ca.certificate("server.crt").verify_directly_issued_by(ca.certificate("server-ca.crt"))
+
+
+def test_a_user_who_was_revoked_needs_nothing_of_the_new_ca(ca: Set) -> None:
+    """A new CA of clients does not wait for those who are to be kept out."""
+    ca.ok("revoke", "olivia")
+    ca.ok("renew", "client-ca")
+    ca.ok("renew", "alice")
+    ca.ok("renew", "client-ca", "--finish")

@@ -8,7 +8,7 @@ from cryptography import x509
 
 from jsched.certificate_files import read_revocation_lists
 from jsched.certificates import make_client
-from jsched.certificates.revocation import is_revoked, number
+from jsched.certificates.revocation import is_revoked, make_revocation_list, number, to_pem
 from tests.helpers.certificates import make_odd_client, utf8_string
 from tests.helpers.certs_command import Set
 
@@ -140,3 +140,34 @@ def test_who_has_nothing_that_is_accepted_is_said_to(ca: Set) -> None:
     ca.ok("renew", "client-ca")
     ca.ok("renew", "client-ca", "--finish", "--force")
     assert "no certificate for 'alice' is accepted any more" in ca.refused("revoke", "alice")
+
+
+def test_what_another_program_has_lost_is_seen_and_put_back(ca: Set) -> None:
+    """A list that was written over ends no revocation for good: list, show and revoke say so, and it comes back."""
+    ca.ok("revoke", "alice")
+    ca.ok("revoke", "olivia")
+    in_use = lists(ca)[0]
+    (ca.root / "client-ca.crl").write_bytes(to_pem(make_revocation_list(ca.client_ca())))
+    ran = ca.run("list")
+    assert ran.out.count("revoked, not in the list") == 2
+    assert "alice, olivia were revoked here, and the revocation list says nothing of it" in ran.err
+    assert "does not say so" in ca.ok("show", ca.root / ALICE).out
+    assert "was revoked" in ca.refused("renew", "alice")
+    ca.ok("client", "--user", "bob", "--role", "user")
+    said = ca.ok("revoke", "bob").out
+    assert all(f"of {user}: client-ca.crl had lost it" in said for user in ("alice", "olivia"))
+    (crl,) = lists(ca)
+    assert len(crl) == 3
+    # A server that has the list from before takes no other with its number or a lower one.
+    assert number(crl) > number(in_use)
+    assert "not in the list" not in ca.ok("list").out
+
+
+def test_what_was_revoked_before_there_were_marks_is_remembered(ca: Set) -> None:
+    """The index learns from a list that is older than it all that the list says."""
+    ca.ok("revoke", "alice")
+    for mark in (ca.root / "issued").glob("*.revoked"):
+        mark.unlink()
+    ca.ok("revoke", "olivia")
+    (ca.root / "client-ca.crl").unlink()
+    assert ca.run("list").out.count("revoked, not in the list") == 2
