@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from jsched.isolation.scratch import PLACE
 from jsched.isolation.site import Site
 from jsched.linux import mount_api
 from jsched.linux.mount_api import (
@@ -19,6 +20,8 @@ from jsched.linux.mount_api import (
 )
 from jsched.linux.openat2 import open_inside
 
+# Where every job has something of jsched's, that it or init needs to be as it is, and whatever lies below.
+RESERVED = ("/dev", "/proc", PLACE)
 HARMLESS = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
 EMPTY = HARMLESS | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC
 
