@@ -13,11 +13,12 @@ from jsched.allowance import Allowance
 from jsched.config import Config
 from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
 from jsched.environment import home_directory
-from jsched.errors import FailedPrecondition, JschedError, PermissionDenied
+from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, PermissionDenied
 from jsched.isolation import ids, plan, sandbox, seccomp, view
 from jsched.isolation.accounts import regular_homes
 from jsched.isolation.homes import HOMES, homes_to_cover
 from jsched.isolation.ids import Ids
+from jsched.isolation.places import RESERVED
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.trial import try_walls_apart
 from jsched.isolation_config import IsolationConfig
@@ -143,18 +144,26 @@ class Confiner:
 
     def _allowed_bind(self, allowance: Allowance, bind: Bind) -> sandbox.Bind:
         """Return what is mounted: the place that was judged, however its links are changed afterwards."""
-        # What it really is: a link in a directory that jobs may write to leads wherever they like.
-        real = _real(bind)
-        allowance.check_bind(bind, real)
-        for own in map(os.path.realpath, self._private):
-            if real.is_relative_to(own) or Path(own).is_relative_to(real):
-                raise PermissionDenied(
-                    f"bind {bind.source} would show the server's own files",
-                    obj="binds",
-                    hint="it lies in a directory of the server's, or has one in it: bind another directory",
-                )
+        _refuse_reserved(bind)
+        try:
+            # What it really is: a link in a directory that jobs may write to leads wherever they like.
+            real = Path(os.path.realpath(bind.source))
+            allowance.check_bind(bind, real)
+            private = [Path(os.path.realpath(own)) for own in self._private]
+        except RecursionError:
+            # A chain of links far longer than Linux follows.
+            raise _unreadable(bind, errno.ELOOP) from None
+        except OSError as error:
+            # os.path.realpath() raises nothing for what does not change while it looks.
+            raise _unreadable(bind, error.errno or errno.EIO) from None
+        if any(real.is_relative_to(own) or own.is_relative_to(real) for own in private):
+            raise PermissionDenied(
+                f"bind {bind.source} would show the server's own files",
+                obj="binds",
+                hint="it lies in a directory of the server's, or has one in it: bind another directory",
+            )
         if not os.path.lexists(real):
-            raise FailedPrecondition(f"bind {bind.source}: {os.strerror(errno.ENOENT)}", obj="binds")
+            raise _unreadable(bind, errno.ENOENT)
         return sandbox.Bind(str(real), bind.place, bind.writable)
 
     def _ids_of(self, asked: Confinement, of: _IdsOf) -> Callable[[int], Ids]:
@@ -215,12 +224,22 @@ class Confiner:
         return known if network == sandbox.NONE else known._replace(binds=view.resolver_binds(network))
 
 
-def _real(bind: Bind) -> Path:
-    try:
-        return Path(os.path.realpath(bind.source))
-    except RecursionError:
-        # A chain of links far longer than Linux follows.
-        raise FailedPrecondition(f"bind {bind.source}: {os.strerror(errno.ELOOP)}", obj="binds") from None
+def _refuse_reserved(bind: Bind) -> None:
+    for reserved in RESERVED:
+        if bind.place == reserved or bind.place.startswith(f"{reserved}/"):
+            raise InvalidArgument(
+                f"bind {bind.source}:{bind.target} would cover what a job has at {reserved}",
+                obj="binds",
+                hint=f"name a target outside of {', '.join(RESERVED)}",
+            )
+
+
+def _unreadable(bind: Bind, number: int) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"bind {bind.source}: {os.strerror(number)}",
+        obj="binds",
+        hint="look what is there on the server's host, and that nobody changes it while the job starts",
+    )
 
 
 def _number(account: str | None, what: str) -> int:

@@ -9,7 +9,7 @@ import os
 import stat
 
 from jsched.isolation import scratch
-from jsched.isolation.places import HARMLESS, attach, cover, make_place
+from jsched.isolation.places import HARMLESS, attach, binding, cover, make_place
 from jsched.isolation.sandbox import ROOTFS
 from jsched.isolation.site import CLOSED, Site
 from jsched.linux import mount_api
@@ -21,8 +21,9 @@ def open_sources(site: Site) -> None:
     """Take the root file system's tree, and what was asked for of the host's files, by their paths."""
     if site.sandbox.mode == ROOTFS and site.tree == CLOSED:
         site.tree = _open_source(site.sandbox.rootfs, HARMLESS | MOUNT_ATTR_RDONLY)
-    for one in site.sandbox.binds[len(site.sources) :]:
-        site.sources.append(_open_source(one.source, HARMLESS | (0 if one.writable else MOUNT_ATTR_RDONLY)))
+    for number, one in enumerate(site.sandbox.binds[len(site.sources) :], len(site.sources)):
+        with binding("sources", number):
+            site.sources.append(_open_source(one.source, HARMLESS | (0 if one.writable else MOUNT_ATTR_RDONLY)))
 
 
 def make_private(site: Site) -> None:
@@ -55,9 +56,10 @@ def hide(site: Site) -> None:
 
 def bind(site: Site) -> None:
     """Mount what was asked for of the host's files."""
-    for source, one in zip(site.sources, site.sandbox.binds, strict=True):
-        make_place(site, one.target, directory=stat.S_ISDIR(os.fstat(source).st_mode))
-        attach(site, source, one.target)
+    for number, (source, one) in enumerate(zip(site.sources, site.sandbox.binds, strict=True)):
+        with binding("bind", number):
+            make_place(site, one.target, directory=stat.S_ISDIR(os.fstat(source).st_mode))
+            attach(site, source, one.target)
 
 
 def pivot(site: Site) -> None:

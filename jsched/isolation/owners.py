@@ -12,6 +12,7 @@ import os
 import signal
 from typing import NoReturn
 
+from jsched.isolation.places import binding
 from jsched.isolation.sandbox import IdRange
 from jsched.isolation.site import CLOSED, Site
 from jsched.linux import mount_api, namespaces, syscalls
@@ -25,13 +26,14 @@ def map_owners(site: Site, pid: int) -> None:
     if site.tree != CLOSED:
         own = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         _map(site.tree, own)
-    for source, bind in zip(site.sources, site.sandbox.binds, strict=True):
+    for number, (source, bind) in enumerate(zip(site.sources, site.sandbox.binds, strict=True)):
         status = os.fstat(source)
         # What belongs to root stays root's: a job must not be able to make a setuid program of root's.
         if bind.writable and 0 not in (status.st_uid, status.st_gid):
             uids = IdRange(status.st_uid, _outside(site.sandbox.uid, site.sandbox.uid_map), 1)
             gids = IdRange(status.st_gid, _outside(site.sandbox.gid, site.sandbox.gid_map), 1)
-            _map(source, _user_namespace(uids, gids))
+            with binding("owners", number):
+                _map(source, _user_namespace(uids, gids))
 
 
 def _map(mount: int, user_namespace: int) -> None:

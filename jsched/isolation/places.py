@@ -6,8 +6,13 @@ tree can't lead outside.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import stat
+from collections.abc import Iterator
 
+from jsched.isolation.scratch import PLACE
 from jsched.isolation.site import Site
 from jsched.linux import mount_api
 from jsched.linux.mount_api import (
@@ -17,7 +22,10 @@ from jsched.linux.mount_api import (
     MOUNT_ATTR_RDONLY,
 )
 from jsched.linux.openat2 import open_inside
+from jsched.linux.prepared import Failed
 
+# Where every job has something of jsched's, that it or init needs to be as it is, and whatever lies below.
+RESERVED = ("/dev", "/proc", PLACE)
 HARMLESS = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
 EMPTY = HARMLESS | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC
 
@@ -54,8 +62,20 @@ def cover(site: Site, path: str) -> None:
         os.close(target)
 
 
+@contextlib.contextmanager
+def binding(step: str, number: int) -> Iterator[None]:
+    """Make an OSError the failure of a step at one of the sandbox's binds, by its place in them."""
+    try:
+        yield
+    except OSError as error:
+        raise Failed(f"{step}:{number}", error.errno or errno.EIO) from error
+
+
 def make_place(site: Site, path: str, *, directory: bool) -> None:
-    """Make the directories that lead to a mount's target, and the target, where they are missing."""
+    """Make the directories that lead to a mount's target, and the target, where they are missing.
+
+    Raises OSError: EISDIR for a file's target that is a directory, ENOTDIR for a directory's that is none.
+    """
     parent = os.dup(site.root)
     names = path.strip("/").split("/")
     for depth, name in enumerate(names, 1):
@@ -69,4 +89,8 @@ def make_place(site: Site, path: str, *, directory: bool) -> None:
             place = open_inside(parent, name, os.O_PATH)
         os.close(parent)
         parent = place
+    found = stat.S_ISDIR(os.fstat(parent).st_mode)
     os.close(parent)
+    if found != directory:
+        number = errno.EISDIR if found else errno.ENOTDIR
+        raise OSError(number, os.strerror(number), path)

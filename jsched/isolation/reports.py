@@ -2,7 +2,8 @@
 
     ready                 the walls are up, and a spare init waits for its command
     started               the command is executed
-    failed STEP ERRNO     a step of the plan has failed, or exec; nothing was executed
+    failed STEP ERRNO     a step of the plan has failed, or exec; nothing was executed. STEP:N is one of a bind, by its
+                          place in the sandbox
     ended STATUS          the command has ended, with this status of wait(2)
 
 The pipe's end without a last line means that init was killed, and with it everything in its namespaces.

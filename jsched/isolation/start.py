@@ -157,8 +157,10 @@ def _room(sandbox: Sandbox) -> Room:
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[None]:
-    """Make an OSError the StepFailed of a step."""
+    """Make an OSError the StepFailed of a step, or of the one that it names itself."""
     try:
         yield
+    except Failed as failure:
+        raise StepFailed(failure.step, failure.number) from failure
     except OSError as error:
         raise StepFailed(name, error.errno or errno.EIO) from error

@@ -130,7 +130,8 @@ class Supervisor:
             return run
         if report.run is None:
             self._pool.give_back(link)
-            raise failures.of_report(request, report)
+            # They are the same whatever the slot.
+            raise failures.of_report(request, report, () if sandbox is None else sandbox(0).binds)
         self._busy[job_id] = link
         return report.run
 

@@ -234,7 +234,7 @@ class Watch:
             ending.write(request.exits_dir, end)
             return
         name, number = self._failure or ("monitor", errno.ENOTRECOVERABLE)
-        ending.write_failed_start(request, name, number, claimed=self._run is not None)
+        ending.write_failed_start(request, name.partition(":")[0], number, claimed=self._run is not None)
         wire.send_report(self._monitor.link, Report(request.job_id, failed_step=name, errno=number))
 
 

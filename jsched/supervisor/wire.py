@@ -54,6 +54,7 @@ class LaunchRequest(NamedTuple):
 class Report(NamedTuple):
     """What became of a launch: a run record, or the step that failed and its errno(3).
 
+    The step of a bind is followed by a colon and the bind's place in the sandbox.
     With `monitor` and no job it is a monitor's word that it is there: its pid and its start time.
     """
 

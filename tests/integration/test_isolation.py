@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -15,8 +16,8 @@ import pytest
 
 from jsched.client import Client
 from jsched.confinement import Bind, Confinement, Mode, Network
-from jsched.errors import FailedPrecondition, NotFound, PermissionDenied, StartFailed
-from jsched.job import Exited, Job, JobSpec, Signaled
+from jsched.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, StartFailed
+from jsched.job import Exited, FailedStep, Job, JobSpec, Signaled
 from jsched.limits import Limits
 from jsched.linux import process
 from jsched.state import JobState
@@ -209,6 +210,32 @@ def test_binds(walled: Server, open_root: Path) -> None:
     (shared / "link").symlink_to("/root")
     with pytest.raises(PermissionDenied):
         client.start(JobSpec(["true"], confinement=Confinement(binds=(Bind(f"{shared}/link", "/mnt"),))))
+
+
+def test_binds_that_can_not_be_made(walled: Server, open_root: Path) -> None:
+    """Which bind it is, and what is wrong with it, is told to the caller, and is no defect; what is recorded, too."""
+    client = walled.client()
+    shared = open_root / "shared"
+    (shared / "file").touch()
+    (shared / "directory").mkdir()
+    for source, target, what, step, number in (
+        ("directory", "/usr/nowhere/at/all", "its target is not there, and", "bind", errno.EROFS),
+        ("file", "/mnt", "its source is no directory, and its target is one", "bind", errno.EISDIR),
+        ("directory", "/etc/passwd", "its target, or what leads there, is no directory", "bind", errno.ENOTDIR),
+        ("file", "/etc/passwd/x", "its target, or what leads there, is no directory", "bind", errno.ENOTDIR),
+        ("directory", "/proc/self", "would cover what a job has at /proc", "", 0),
+        ("directory", "/dev", "would cover what a job has at /dev", "", 0),
+    ):
+        binds = (Bind(str(shared), "/tmp/other"), Bind(f"{shared}/{source}", target))
+        with pytest.raises(InvalidArgument) as caught:
+            client.start(JobSpec(["true"], confinement=Confinement(binds=binds)))
+        assert f"bind {shared}/{source}:{target}" in caught.value.message
+        assert what in caught.value.message
+        assert caught.value.obj == "binds"
+        assert caught.value.hint
+        if step:
+            assert isinstance(caught.value, StartFailed)
+            assert client.get(caught.value.job_id).outcome == FailedStep(step, number)
 
 
 def test_what_the_configuration_does_not_allow(walled: Server) -> None:

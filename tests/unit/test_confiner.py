@@ -304,6 +304,47 @@ def test_a_bind_that_is_not_there(make: Make, tmp_path: Path) -> None:
         confined.plan(Confinement(binds=(Bind(f"{tmp_path}/no", "/mnt"),)))
 
 
+@pytest.mark.parametrize(
+    "target", ["/dev", "/dev/null", "/dev/shm/data", "/proc", "/proc/sys", "/sys", "/sys/fs", "//dev/.//", "/./proc"]
+)
+def test_targets_that_are_a_jobs_own(make: Make, tmp_path: Path, target: str) -> None:
+    """Nothing is bound over what jsched mounts for every job and needs itself, and the error names the bind."""
+    with pytest.raises(InvalidArgument) as caught:
+        make(binds=allowed(tmp_path)).plan(Confinement(binds=(Bind(f"{tmp_path}/x", target),)))
+    assert caught.value.message.startswith(f"bind {tmp_path}/x:{target} would cover what a job has at /")
+    assert (caught.value.obj, caught.value.hint) == ("binds", "name a target outside of /dev, /proc, /sys")
+
+
+@pytest.mark.parametrize("target", ["/devices", "/process", "/srv/dev", "/tmp/proc", "/run/sys"])
+def test_targets_that_sound_alike(make: Make, tmp_path: Path, target: str) -> None:
+    """A target that only has a reserved name in it is like any other."""
+    (tmp_path / "x").mkdir()
+    make(binds=allowed(tmp_path)).plan(Confinement(binds=(Bind(f"{tmp_path}/x", target),)))
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOENT, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("changing", ["shared/x", "shared", "server/data"])
+def test_a_path_that_changes_while_it_is_looked_at(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, changing: str
+) -> None:
+    """A link that is swapped for a directory in that moment makes a refusal that names the bind, no defect."""
+    (tmp_path / "shared/x").mkdir(parents=True)
+    confined = make(binds=allowed(tmp_path / "shared"))
+    real = os.path.realpath
+
+    def realpath(path: Any, **options: Any) -> Any:
+        if os.fspath(path) == str(tmp_path / changing):
+            raise OSError(number, os.strerror(number), path)
+        return real(path, **options)
+
+    monkeypatch.setattr(os.path, "realpath", realpath)
+    with pytest.raises(FailedPrecondition) as caught:
+        confined.plan(Confinement(binds=(Bind(f"{tmp_path}/shared/x", "/mnt"),)))
+    assert caught.value.message == f"bind {tmp_path}/shared/x: {os.strerror(number)}"
+    assert caught.value.obj == "binds"
+    assert caught.value.hint
+
+
 LACKING: tuple[tuple[str, int], ...] = (("clone", errno.EPERM), ("mounts", errno.ENOSYS))
 
 

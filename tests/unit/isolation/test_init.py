@@ -80,9 +80,9 @@ def test_a_missing_working_directory_is_told_by_its_step(tmp_path: Path, spare: 
 def test_a_failing_wall_is_told_by_its_step(tmp_path: Path) -> None:
     """A wall that can't be built is told by name, on the monitor's side and on init's, and nothing runs."""
     nowhere = make_sandbox(binds=(Bind("/nowhere", "/mnt"),))
-    assert walled.run(nowhere, ["true"], log=tmp_path / "log").reports.failed_step == "sources"
+    assert walled.run(nowhere, ["true"], log=tmp_path / "log").reports.failed_step == "sources:0"
     unwritable = make_sandbox(binds=(Bind("/usr", "/usr/nowhere"),))
-    assert walled.run(unwritable, ["true"], log=tmp_path / "log").reports.failed_step == "bind"
+    assert walled.run(unwritable, ["true"], log=tmp_path / "log").reports.failed_step == "bind:0"
     too_long = make_sandbox(hostname="x" * 65)
     assert walled.run(too_long, ["true"], log=tmp_path / "log").reports.failed_step == "hostname"
 
