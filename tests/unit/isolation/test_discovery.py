@@ -110,6 +110,14 @@ def test_not_ours_to_write(machine: Machine) -> None:
     assert found.reason == f"{machine.root}/memory/jsched-x: No such file or directory"
 
 
+def test_nothing_is_left_where_one_group_can_not_be_made(machine: Machine) -> None:
+    """What was made before an error, in other hierarchies, is removed again."""
+    machine.mount("pids", "cgroup", "pids")
+    machine.mount("memory", "cgroup", "memory").rmdir()
+    assert isinstance(machine.discover(), NoHierarchy)
+    assert list((machine.root / "pids").iterdir()) == []
+
+
 @pytest.mark.usefixtures("as_user")
 def test_user_without_delegation(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user to whom nothing was delegated is told what to do."""
