@@ -12,7 +12,7 @@ from jsched.config import Config
 from jsched.errors import FailedPrecondition, InvalidArgument
 from jsched.isolation.cgroup_plan import CgroupLoad, CgroupUsage
 from jsched.isolation.discovery import discover
-from jsched.isolation.draft import Planned
+from jsched.isolation.draft import Planned, check_disks
 from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name
 from jsched.job import Usage
 from jsched.limits import DISK_RATES, Limits, Unenforced
@@ -43,12 +43,19 @@ class Resources:
     """
 
     def __init__(self, config: Config, hierarchy: Hierarchy | NoHierarchy | None = None) -> None:
+        """Make the server's own group; raises InvalidArgument, with no group left, for a disk of the defaults."""
         self.hierarchy = hierarchy or _hierarchy(config)
         self._report = config.limits.unenforceable == REPORT
         self._enabled = config.limits.enabled
         self._own = config.limits.default
         self._fitted: dict[Limits, _Fitted] = {}
-        self._fit(self._own)
+        try:
+            if isinstance(self.hierarchy, Hierarchy):
+                check_disks(self._own.disk)
+            self._fit(self._own)
+        except BaseException:
+            self.close()
+            raise
         if not self._enabled:
             _LOG.info("limits are disabled by the configuration: jobs get none")
 

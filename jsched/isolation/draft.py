@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from time import monotonic
 
@@ -12,6 +13,7 @@ from jsched.linux.disks import Disk, find_disk, real_disks
 
 _DISKS_KEPT = 5.0
 _FEW_PIDS = 16
+_DISK_HINT = "give a device such as /dev/sda or 8:0, a path that lies on one, or `all`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,31 @@ class Disks:
         return self._real
 
 
+def check_disks(limits: tuple[DiskLimit, ...]) -> None:
+    """Raise InvalidArgument for a disk of the configuration's that is none, or is not where it says. Blocks.
+
+    Whoever wrote it may know which files the host has: a path has to be there, and to be no link to another disk.
+    """
+    for limit in limits:
+        if limit.device == ALL_DISKS:
+            continue
+        disk = _find(limit.device)
+        if not limit.device.startswith("/"):
+            continue
+        if not os.path.exists(limit.device):
+            raise InvalidArgument(f"disk {limit.device} is not there", obj="disk", hint=_DISK_HINT)
+        real = os.path.realpath(limit.device)
+        if _find(real) != disk:
+            raise InvalidArgument(
+                f"disk {limit.device} leads to another disk, that of {real}", obj="disk", hint=f"write {real}"
+            )
+
+
 def _find(device: str) -> Disk:
     try:
         return find_disk(device)
     except OSError:
         # Not why: it is told to people who may not know which files the host has.
-        raise InvalidArgument(
-            f"disk {device}: no disk that can be limited",
-            obj="disk",
-            hint="give a device such as /dev/sda or 8:0, a path that lies on one, or `all`",
-        ) from None
+        raise InvalidArgument(f"disk {device}: no disk that can be limited", obj="disk", hint=_DISK_HINT) from None
     except ValueError:
         raise InvalidArgument(f"disk {device!r} is no path", obj="disk") from None

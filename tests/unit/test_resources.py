@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -11,11 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from jsched import engine
 from jsched.config import Config
+from jsched.engine import Engine
 from jsched.errors import FailedPrecondition, InvalidArgument
+from jsched.isolation import draft
 from jsched.isolation.discovery import discover
-from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
+from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name
 from jsched.limits import NO_LIMITS, DiskLimit, Limits
+from jsched.linux.cgroups import cgroup_mounts
+from jsched.linux.disks import Disk
 from jsched.profile import REPORT, Profile
 from jsched.resources import Resources
 from jsched.stats import Load
@@ -100,8 +106,21 @@ def test_reported(tmp_path: Path) -> None:
 
 def test_no_disk(resources: Resources) -> None:
     """A disk that is none is the caller's mistake, not the machine's."""
-    with pytest.raises(InvalidArgument, match="/nowhere"):
-        resources.plan("job", Limits(disk=(DiskLimit("/nowhere", read_bps=5 << 20),)))
+    with pytest.raises(InvalidArgument, match="/proc/nowhere"):
+        resources.plan("job", Limits(disk=(DiskLimit("/proc/nowhere", read_bps=5 << 20),)))
+
+
+@pytest.mark.parametrize("directory", ["/root", "/usr", "/proc"])
+def test_disks_tell_nothing_of_files(resources: Resources, directory: str) -> None:
+    """What a caller gets for a path is the same whether it is there or not, but for the path itself."""
+
+    def answer(path: str) -> str:
+        try:
+            return str(resources.plan("job", Limits(disk=(DiskLimit(path, read_bps=5 << 20),))).applied)
+        except InvalidArgument as error:
+            return str(error).replace(path, "PATH")
+
+    assert len({answer(f"{directory}/{name}") for name in (*os.listdir(directory)[:5], "nowhere", "no/where")}) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,3 +216,58 @@ def test_nothing_to_do_without_cgroups(tmp_path: Path) -> None:
     assert resources.end("job")
     resources.sweep(())
     resources.close()
+
+
+def groups_of(config: Config) -> list[Path]:
+    """Return the server's groups, in whichever hierarchy."""
+    name = group_name(config.data_dir)
+    return [path for mount in cgroup_mounts() for path in Path(mount.mount_point).glob(f"{name}*")]
+
+
+@pytest.mark.parametrize("device", ["/dev/nope", "4095:1", "/proc", "/usr/not/there"])
+def test_nothing_is_left_of_a_disk_that_is_none(tmp_path: Path, device: str) -> None:
+    """A disk of the configuration's that is none, or not there, is refused, and no cgroup is left."""
+    config = configured(tmp_path, Profile(Limits(pids=50, disk=(DiskLimit(device, read_bps=5 << 20),))))
+    try:
+        resources = Resources(config)
+    except InvalidArgument as error:
+        assert device in error.message
+        assert groups_of(config) == []
+    else:
+        assert isinstance(resources.hierarchy, NoHierarchy)
+        pytest.skip(f"cgroups ({resources.hierarchy.reason})")
+
+
+def test_nothing_is_left_of_a_start_that_fails_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an engine fails in after it has made cgroups, they are gone."""
+    config = configured(tmp_path, PIDS)
+    seen: list[int] = []
+
+    def fail(_: Config) -> None:
+        seen.append(len(groups_of(config)))
+        raise MemoryError
+
+    async def start() -> None:
+        async with Engine(config):
+            pass
+
+    monkeypatch.setattr(engine, "Confiner", fail)
+    with pytest.raises(MemoryError):
+        asyncio.run(start())
+    if seen == [0]:
+        pytest.skip("cgroups")
+    assert groups_of(config) == []
+
+
+def test_a_link_to_another_disk_is_refused_in_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk of the configuration's that is written as a link is not limited where the link lies instead."""
+    link = tmp_path / "link"
+    link.symlink_to("/usr")
+    where = {str(link): Disk(8, 0), "/usr": Disk(8, 16)}
+    monkeypatch.setattr(draft, "find_disk", where.__getitem__)
+    with pytest.raises(InvalidArgument, match="leads to another disk, that of /usr"):
+        draft.check_disks((DiskLimit(str(link), read_bps=5 << 20),))
+    where["/usr"] = where[str(link)]
+    draft.check_disks((DiskLimit(str(link), read_bps=5 << 20),))

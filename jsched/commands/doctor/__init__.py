@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         host.inotify(),
         host.open_files(),
         limits.cgroups(config),
-        limits.disks(),
+        limits.disks(config),
         walls.filter_of_calls(),
         walls.isolation(config),
         walls.root_file_systems(config),
