@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         host.open_files(),
         limits.cgroups(config),
         limits.disks(config),
-        walls.filter_of_calls(),
+        walls.filter_of_calls(config),
         walls.isolation(config),
         walls.root_file_systems(config),
         *files.data(config),
