@@ -11,8 +11,8 @@ from pathlib import Path
 
 from jsched.allowance import Allowance
 from jsched.config import Config
-from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
-from jsched.errors import FailedPrecondition, JschedError, PermissionDenied
+from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls, account_number
+from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, PermissionDenied
 from jsched.isolation import ids, plan, sandbox, seccomp, view
 from jsched.isolation.ids import Ids
 from jsched.isolation.sandbox import Sandbox
@@ -20,7 +20,6 @@ from jsched.isolation.trial import try_walls_apart
 from jsched.isolation_config import IsolationConfig
 
 _LOG = logging.getLogger(__name__)
-_ROOT = "root"
 _USER_NAMESPACE = "user-namespace"
 _MAY_PASS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ETIMEDOUT})
 
@@ -216,12 +215,7 @@ def _number(account: str | None, what: str) -> int:
     """Return the number inside of a user or group that is allowed: root, or a number."""
     if account is None:
         return ids.USER
-    if account == _ROOT:
-        return 0
-    if not account.isdigit() or int(account) >= ids.RANGE_SIZE:
-        raise FailedPrecondition(
-            f"{what} {account!r} is neither root nor a number below {ids.RANGE_SIZE}",
-            obj=what,
-            hint="names mean nothing behind the walls",
-        )
-    return int(account)
+    try:
+        return account_number(account, what)
+    except InvalidArgument as error:
+        raise FailedPrecondition(error.message, obj=what, hint=error.hint) from None
