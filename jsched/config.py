@@ -68,8 +68,14 @@ class Config:
         split_address(self.listen)
         for name in _POSITIVE:
             _check_positive(name, getattr(self, name))
+        if not self.drain_timeout >= 0:
+            raise InvalidArgument(
+                f"drain_timeout is {self.drain_timeout}, and has to be 0 or more", obj="drain_timeout"
+            )
         if self.chunk_size > 2 * 1024 * 1024:
-            raise InvalidArgument("chunk_size is more than 2 MiB, and clients accept messages of 4 MiB")
+            raise InvalidArgument(
+                "chunk_size is more than 2 MiB, and clients accept messages of 4 MiB", obj="chunk_size"
+            )
 
     @property
     def database(self) -> Path:
@@ -172,6 +178,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "rootfs_timeout": int,
     "start_timeout": float,
 }
+_WORDS: dict[Callable[[Any], Any], str] = {int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 # What no variable can say.
 _TABLES = frozenset({"limits", "isolation", "wire", "audit"})
 # Keys of earlier versions that stand in a table now.
@@ -233,9 +240,10 @@ def _convert(where: str, name: str, value: Any) -> Any:
     except InvalidArgument as error:
         raise InvalidArgument(f"{where}: {error.message}", obj=error.obj, hint=error.hint) from None
     except (TypeError, ValueError):
-        raise InvalidArgument(f"{where} is {value!r}, not a {_KINDS[name].__name__}", obj=name) from None
+        raise InvalidArgument(f"{where} is {value!r}, not {_WORDS.get(_KINDS[name], 'a table')}", obj=name) from None
 
 
 def _check_positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise InvalidArgument(f"{name} is {value}, not more than 0", obj=name)
+    # A NaN is neither.
+    if not value > 0:
+        raise InvalidArgument(f"{name} is {value}, and has to be more than 0", obj=name)

@@ -79,7 +79,7 @@ def limit_changes(table: Mapping[str, Any]) -> dict[str, Any]:
         # Unlike the others: no swap at all is a limit.
         changes["swap"] = _size("swap", table["swap"])
     if "disk" in table:
-        changes["disk"] = tuple(_disk_limit(entry) for entry in _list("disk", table["disk"]))
+        changes["disk"] = _once(tuple(_disk_limit(entry) for entry in _list("disk", table["disk"])))
     return changes
 
 
@@ -105,6 +105,17 @@ def _disk_limit(entry: Any) -> DiskLimit:
             )
     rates = {name: _size(name, entry[name]) or None for name in DISK_RATES if name in entry}
     return DiskLimit(entry["device"], **rates)
+
+
+def _once(limits: tuple[DiskLimit, ...]) -> tuple[DiskLimit, ...]:
+    """Return the limits as they are; raises InvalidArgument if two say the same of a device."""
+    seen: set[tuple[str, str]] = set()
+    for limit in limits:
+        for rate in limit.rates:
+            if (limit.device, rate) in seen:
+                raise InvalidArgument(f"{rate} of disk {limit.device} is given twice", obj="disk")
+            seen.add((limit.device, rate))
+    return limits
 
 
 def _size(name: str, value: Any) -> int:

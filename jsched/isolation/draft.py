@@ -98,6 +98,24 @@ def check_disks(limits: tuple[DiskLimit, ...]) -> None:
             )
 
 
+def check_limited_once(limits: tuple[DiskLimit, ...]) -> None:
+    """Raise InvalidArgument if, of one request, two limits of one rate come to the same disk. Blocks.
+
+    One of them would count, and nobody could tell which. Those for all disks are for what no other is for.
+    """
+    names: dict[tuple[Disk | None, str], str] = {}
+    for limit in limits:
+        disk = None if limit.device == ALL_DISKS else _find(limit.device)
+        for rate in limit.rates:
+            other = names.get((disk, rate))
+            names[disk, rate] = limit.device
+            if other is not None:
+                where = limit.device if other == limit.device else f"{other} and {limit.device}, which are one disk"
+                raise InvalidArgument(
+                    f"{rate} is given twice, for {where}", obj="disk", hint="give one limit for each disk"
+                )
+
+
 def _find(device: str) -> Disk:
     try:
         return find_disk(device)

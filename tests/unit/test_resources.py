@@ -21,7 +21,7 @@ from jsched.isolation.discovery import discover
 from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name
 from jsched.limits import NO_LIMITS, DiskLimit, Limits
 from jsched.linux.cgroups import cgroup_mounts
-from jsched.linux.disks import Disk
+from jsched.linux.disks import Disk, real_disks
 from jsched.profile import REPORT, Profile
 from jsched.resources import Resources
 from jsched.stats import Load
@@ -128,9 +128,43 @@ def test_disks_tell_nothing_of_files(resources: Resources, directory: str) -> No
 )
 def test_rates_that_hold_up_others(resources: Resources, rate: str, least: int) -> None:
     """A rate at which one read keeps everybody who wants the same page waiting is refused."""
-    with pytest.raises(InvalidArgument, match=f"{rate} is {least - 1}, less than {least} a second"):
+    words = f"{rate} is {least - 1} [a-z]+ a second, less than {'1 MiB' if least > 50 else '50 operations'} a second"
+    with pytest.raises(InvalidArgument, match=words):
         resources.plan("job", Limits(disk=(DiskLimit("all", **{rate: least - 1}),)))
     resources.plan("job", Limits(disk=(DiskLimit("all", **{rate: least}),)))
+
+
+def test_a_disk_that_is_limited_twice(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two limits of one rate that come to one disk are refused, by whichever names; other rates and `all` are not."""
+    where = {"/tmp": Disk(8, 0), "8:0": Disk(8, 0), "8:16": Disk(8, 16)}
+    monkeypatch.setattr(draft, "find_disk", where.__getitem__)
+    for one, other in (("/tmp", "8:0"), ("8:0", "/tmp"), ("8:0", "8:0"), ("all", "all")):
+        asked = Limits(disk=(DiskLimit(one, read_bps=5 << 20), DiskLimit(other, read_bps=9 << 20)))
+        with pytest.raises(InvalidArgument, match="read_bps is given twice"):
+            resources.plan("job", asked)
+    for limits in (
+        (DiskLimit("8:0", read_bps=5 << 20), DiskLimit("/tmp", write_bps=9 << 20)),
+        (DiskLimit("8:0", read_bps=5 << 20), DiskLimit("8:16", read_bps=9 << 20)),
+        (DiskLimit("/tmp", read_bps=5 << 20), DiskLimit("all", read_bps=9 << 20)),
+        (DiskLimit("all", read_bps=9 << 20), DiskLimit("/tmp", read_bps=5 << 20)),
+    ):
+        applied = resources.plan("job", Limits(disk=limits)).applied
+        assert next(one for one in applied.disk if one.device == "8:0").read_bps == 5 << 20
+
+
+def test_a_default_is_no_second_limit(tmp_path: Path) -> None:
+    """What a job asks for is in the place of a default for the same disk, by whichever name."""
+    found = discover(f"jsched-test-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    disks = real_disks()
+    if isinstance(found, NoHierarchy) or not disks:
+        pytest.skip("cgroups and a disk")
+    config = configured(tmp_path, Profile(Limits(disk=(DiskLimit(str(disks[0]), read_bps=5 << 20),))))
+    resources = Resources(config, found)
+    try:
+        applied = resources.plan("job", Limits(disk=(DiskLimit(str(disks[0]), read_bps=9 << 20),))).applied
+        assert applied.disk == (DiskLimit(str(disks[0]), read_bps=9 << 20),)
+    finally:
+        resources.close()
 
 
 def test_usage_and_end(resources: Resources) -> None:

@@ -9,7 +9,7 @@ from jsched.commands.doctor.finding import Finding, fail, ok, warn
 from jsched.config import Config
 from jsched.errors import InvalidArgument
 from jsched.isolation.discovery import look
-from jsched.isolation.draft import check_disks
+from jsched.isolation.draft import check_disks, check_limited_once
 from jsched.isolation.hierarchy import NoHierarchy, group_name
 from jsched.isolation.hierarchy_v2 import CONTROLLERS
 from jsched.linux.cgroups import MOUNTINFO, OWN_CGROUP
@@ -44,6 +44,7 @@ def disks(config: Config, found: list[Disk] | None = None) -> Finding:
     if config.limits.enabled:
         try:
             check_disks(config.limits.default.disk)
+            check_limited_once(config.limits.default.disk)
         except InvalidArgument as error:
             advice = f"in [[limits.disk]], {error.hint}"
             if isinstance(look(group_name(config.data_dir), config.limits.parent), NoHierarchy):
