@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -68,8 +69,14 @@ class Config:
         split_address(self.listen)
         for name in _POSITIVE:
             _check_positive(name, getattr(self, name))
+        if not self.drain_timeout >= 0:
+            raise InvalidArgument(
+                f"drain_timeout is {self.drain_timeout}, and has to be 0 or more", obj="drain_timeout"
+            )
         if self.chunk_size > 2 * 1024 * 1024:
-            raise InvalidArgument("chunk_size is more than 2 MiB, and clients accept messages of 4 MiB")
+            raise InvalidArgument(
+                "chunk_size is more than 2 MiB, and clients accept messages of 4 MiB", obj="chunk_size"
+            )
 
     @property
     def database(self) -> Path:
@@ -115,14 +122,17 @@ def load(
     InvalidArgument naming the file or variable and the key.
     """
     path = config_file or environ.get(CONFIG_VARIABLE)
-    values = _defaults(environ)
-    if path:
-        values |= _from_file(Path(path))
-    elif SYSTEM_CONFIG.exists():
-        values |= _from_file(SYSTEM_CONFIG)
-    values |= _from_environment(environ)
-    values |= {name: value for name, value in flags.items() if value is not None}
-    return Config(**values)
+    file = Path(path) if path else SYSTEM_CONFIG
+    from_file = _from_file(file) if path or file.exists() else {}
+    from_environment = _from_environment(environ)
+    from_flags = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Config(**_defaults(environ) | from_file | from_environment | from_flags)
+    except InvalidArgument as error:
+        if error.obj in from_flags or error.obj not in from_environment | from_file:
+            raise
+        where = f"variable {_variable(error.obj)}" if error.obj in from_environment else f"config file {file}"
+        raise InvalidArgument(f"{where}: {error.message}", obj=error.obj, hint=error.hint) from None
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -153,6 +163,18 @@ def _defaults(environ: Mapping[str, str]) -> dict[str, Any]:
     return {"data_dir": state, "log_dir": state / "logs", "certs_dir": settings / "certs"}
 
 
+def _whole(value: Any) -> int:
+    if isinstance(value, bool | float):
+        raise TypeError
+    return int(value)
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not math.isfinite(number := float(value)):
+        raise TypeError
+    return number
+
+
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "data_dir": Path,
     "log_dir": Path,
@@ -160,17 +182,23 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "listen": str,
     "log_group": str,
     "policy": str,
-    "chunk_size": int,
-    "drain_timeout": float,
+    "chunk_size": _whole,
+    "drain_timeout": _seconds,
     "limits": parse_profile,
     "isolation": parse_isolation,
     "audit": parse_audit,
     "wire": parse_wire,
-    "max_rootfs_archive": int,
-    "max_rootfs_size": int,
-    "max_rootfs_entries": int,
-    "rootfs_timeout": int,
-    "start_timeout": float,
+    "max_rootfs_archive": _whole,
+    "max_rootfs_size": _whole,
+    "max_rootfs_entries": _whole,
+    "rootfs_timeout": _whole,
+    "start_timeout": _seconds,
+}
+_WORDS: dict[Callable[[Any], Any], str] = {
+    _whole: "a whole number",
+    _seconds: "a number",
+    str: "a text",
+    Path: "a path",
 }
 # What no variable can say.
 _TABLES = frozenset({"limits", "isolation", "wire", "audit"})
@@ -203,11 +231,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    variables = {
-        f"JSCHED_{name.removesuffix('_dir').upper() if name == 'certs_dir' else name.upper()}": name
-        for name in _KINDS
-        if name not in _TABLES
-    }
+    variables = {_variable(name): name for name in _KINDS if name not in _TABLES}
     for name in _MOVED:
         if environ.get(variable := f"JSCHED_{name.upper()}"):
             raise _moved(f"variable {variable}", name)
@@ -216,6 +240,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         for variable, name in variables.items()
         if environ.get(variable)
     }
+
+
+def _variable(name: str) -> str:
+    return f"JSCHED_{name.removesuffix('_dir').upper() if name == 'certs_dir' else name.upper()}"
 
 
 def _moved(where: str, name: str) -> InvalidArgument:
@@ -232,10 +260,11 @@ def _convert(where: str, name: str, value: Any) -> Any:
         return _KINDS[name](value)
     except InvalidArgument as error:
         raise InvalidArgument(f"{where}: {error.message}", obj=error.obj, hint=error.hint) from None
-    except (TypeError, ValueError):
-        raise InvalidArgument(f"{where} is {value!r}, not a {_KINDS[name].__name__}", obj=name) from None
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidArgument(f"{where} is {value!r}, not {_WORDS.get(_KINDS[name], 'a table')}", obj=name) from None
 
 
 def _check_positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise InvalidArgument(f"{name} is {value}, not more than 0", obj=name)
+    # A NaN is neither.
+    if not value > 0:
+        raise InvalidArgument(f"{name} is {value}, and has to be more than 0", obj=name)

@@ -14,6 +14,9 @@ from jsched.errors import InvalidArgument
 _ROOTFS = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 _MOST_BINDS = 32
+_ROOT = "root"
+# Ids behind the walls are below.
+ACCOUNTS = 65_536
 
 
 class Mode(enum.Enum):
@@ -106,6 +109,22 @@ class Walls:
     network: Network
     rootfs: str = ""
     steps: tuple[str, ...] = ()
+
+
+def account_number(account: str, what: str) -> int:
+    """Return the number behind the walls of a user or group: 0 of root, or the number that it is.
+
+    Raises InvalidArgument, with `what` it is, for a name: names mean nothing there.
+    """
+    if account == _ROOT:
+        return 0
+    if not (account.isascii() and account.isdigit()) or len(account) > len(str(ACCOUNTS)) or int(account) >= ACCOUNTS:
+        raise InvalidArgument(
+            f"{what} {account!r} is neither root nor a number below {ACCOUNTS}",
+            obj=what,
+            hint="names mean nothing behind the walls",
+        )
+    return int(account)
 
 
 def to_json(asked: Confinement) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jsched.allowance import Allowance
 from jsched.config import Config
-from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls
+from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls, account_number
 from jsched.environment import home_directory
 from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, PermissionDenied
 from jsched.isolation import ids, plan, sandbox, seccomp, view
@@ -24,7 +24,6 @@ from jsched.isolation.trial import try_walls_apart
 from jsched.isolation_config import IsolationConfig
 
 _LOG = logging.getLogger(__name__)
-_ROOT = "root"
 _USER_NAMESPACE = "user-namespace"
 
 _TRIAL_SLOT = ids.SLOTS - 1
@@ -246,12 +245,7 @@ def _number(account: str | None, what: str) -> int:
     """Return the number inside of a user or group that is allowed: root, or a number."""
     if account is None:
         return ids.USER
-    if account == _ROOT:
-        return 0
-    if not account.isdigit() or int(account) >= ids.RANGE_SIZE:
-        raise FailedPrecondition(
-            f"{what} {account!r} is neither root nor a number below {ids.RANGE_SIZE}",
-            obj=what,
-            hint="names mean nothing behind the walls",
-        )
-    return int(account)
+    try:
+        return account_number(account, what)
+    except InvalidArgument as error:
+        raise FailedPrecondition(error.message, obj=what, hint=error.hint) from None

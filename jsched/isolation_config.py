@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jsched.confinement import Mode, Network
+from jsched.confinement import Mode, Network, account_number
 from jsched.errors import InvalidArgument
 
 E = TypeVar("E", bound=Enum)
@@ -111,7 +111,7 @@ def parse_isolation(table: Mapping[str, Any]) -> IsolationConfig:
         fields["binds"] = tuple(parse_bind(one) for one in _texts("binds", table["binds"]))
     for name in ("users", "groups"):
         if name in table:
-            fields[name] = frozenset(_texts(name, table[name]))
+            fields[name] = frozenset(_account(name, one) for one in _texts(name, table[name]))
     if "scratch" in table:
         fields["scratch"] = _scratch(table["scratch"])
     if "required" in table:
@@ -140,6 +140,15 @@ def _choice(name: str, kind: type[E], value: Any) -> E:
 def _texts(name: str, value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise InvalidArgument(f"{name} is not a list of texts", obj=name)
+    return value
+
+
+def _account(name: str, value: str) -> str:
+    """Return the name as it is: a job's is compared with it as it is written."""
+    try:
+        account_number(value, name.removesuffix("s"))
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{name}: {error.message}", obj=name, hint=error.hint) from None
     return value
 
 

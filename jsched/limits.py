@@ -21,6 +21,8 @@ MAX_CPUS = 8192.0
 MIN_WEIGHT, DEFAULT_WEIGHT, MAX_WEIGHT = 1, 100, 10_000
 # What version 1 of cgroups has in place of a CPU weight. Source: kernel/sched/sched.h, MIN_SHARES
 MIN_SHARES, DEFAULT_SHARES, MAX_SHARES = 2, 1024, 262_144
+# One read ahead of the kernel's, 128 KiB, passes in an eighth of a second.
+LEAST_RATES = {"read_bps": 1 << 20, "write_bps": 1 << 20, "read_iops": 50, "write_iops": 50}
 # The largest number of processes that a kernel can have, proc_sys_kernel(5) pid_max.
 MAX_PIDS = 4_194_304
 # What protobuf, SQLite and the kernel can all hold.
@@ -30,6 +32,7 @@ _MAX_DISKS = 256
 
 _SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)([kmgt]?)(?:ib)?", re.ASCII | re.IGNORECASE)
 _BARE_UNIT = re.compile(r"[0-9.]+ib", re.ASCII | re.IGNORECASE)
+_WORDS = (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 _FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
@@ -91,8 +94,8 @@ class Limits:
             raise InvalidArgument(f"cpus is {self.cpus:g}, not from {MIN_CPUS} to {MAX_CPUS:.0f}", obj="cpus")
         _check_integer("cpu_weight", self.cpu_weight, MIN_WEIGHT, MAX_WEIGHT)
         _check_integer("disk_weight", self.disk_weight, MIN_WEIGHT, MAX_WEIGHT)
-        _check_integer("memory", self.memory, MIN_MEMORY, MAX_BYTES)
-        _check_integer("swap", self.swap, 0, MAX_BYTES)
+        _check_size("memory", self.memory, MIN_MEMORY)
+        _check_size("swap", self.swap, 0)
         _check_integer("pids", self.pids, 1, MAX_PIDS)
 
     def over(self, defaults: Limits) -> Limits:
@@ -144,6 +147,30 @@ def parse_size(text: str, name: str = "size") -> int:
     return int(whole) * factor + (int(part) * factor // 10 ** len(part) if part else 0)
 
 
+def size_in_words(size: int) -> str:
+    """Return bytes in the largest unit that they are a whole number of, so that nothing is rounded."""
+    unit, factor = next(((unit, factor) for unit, factor in _WORDS if size and size % factor == 0), ("bytes", 1))
+    return f"{size // factor} {unit}"
+
+
+def rate_in_words(name: str, rate: int) -> str:
+    """Return a rate of a disk, one of DISK_RATES, with its unit."""
+    return f"{size_in_words(rate)} a second" if name.endswith("bps") else f"{rate} operations a second"
+
+
+def check_least_rates(limits: Limits) -> None:
+    """Refuse a rate so low that others wait: a page that one reads is locked for all who want it too.
+
+    Raises InvalidArgument naming the rate.
+    """
+    for disk in limits.disk:
+        for name, rate in disk.rates.items():
+            least = LEAST_RATES[name]
+            if rate < least:
+                text = f"{name} is {rate_in_words(name, rate)}, less than {rate_in_words(name, least)}"
+                raise InvalidArgument(text, obj="disk", hint="a slower disk would hold up other jobs")
+
+
 def shares_to_weight(shares: int) -> int:
     """Return the weight of CPU shares, 2 to 262,144: 1024 shares are 100, in proportion, at most 10,000.
 
@@ -176,6 +203,17 @@ def _check_integer(name: str, value: int | None, least: int, most: int, *, obj: 
         return
     if not isinstance(value, int) or not least <= value <= most:
         raise InvalidArgument(f"{name} is {value}, not a whole number from {least} to {most}", obj=obj or name)
+
+
+def _check_size(name: str, value: int | None, least: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int):
+        raise InvalidArgument(f"{name} is {value}, not a whole number of bytes", obj=name)
+    if value < least:
+        raise InvalidArgument(f"{name} is {size_in_words(value)}, less than {size_in_words(least)}", obj=name)
+    if value > MAX_BYTES:
+        raise InvalidArgument(f"{name} is {size_in_words(value)}, more than {size_in_words(MAX_BYTES)}", obj=name)
 
 
 NO_LIMITS = Limits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -79,7 +80,7 @@ def limit_changes(table: Mapping[str, Any]) -> dict[str, Any]:
         # Unlike the others: no swap at all is a limit.
         changes["swap"] = _size("swap", table["swap"])
     if "disk" in table:
-        changes["disk"] = tuple(_disk_limit(entry) for entry in _list("disk", table["disk"]))
+        changes["disk"] = _once(tuple(_disk_limit(entry) for entry in _list("disk", table["disk"])))
     return changes
 
 
@@ -107,12 +108,25 @@ def _disk_limit(entry: Any) -> DiskLimit:
     return DiskLimit(entry["device"], **rates)
 
 
+def _once(limits: tuple[DiskLimit, ...]) -> tuple[DiskLimit, ...]:
+    """Return the limits as they are; raises InvalidArgument if two say the same of a device."""
+    seen: set[tuple[str, str]] = set()
+    for limit in limits:
+        for rate in limit.rates:
+            if (limit.device, rate) in seen:
+                raise InvalidArgument(f"{rate} of disk {limit.device} is given twice", obj="disk")
+            seen.add((limit.device, rate))
+    return limits
+
+
 def _size(name: str, value: Any) -> int:
     return parse_size(value, name) if isinstance(value, str) else int(_number(name, value))
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    # Of a whole number that no float can hold isfinite() can't say.
+    endless = isinstance(value, float) and not math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or endless:
         raise InvalidArgument(f"{name} is {value!r}, not a number", obj=name)
     return value
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from jsched.config import Config
-from jsched.errors import FailedPrecondition, InvalidArgument
+from jsched.errors import FailedPrecondition
 from jsched.isolation.cgroup_plan import CgroupLoad, CgroupUsage
 from jsched.isolation.discovery import discover
-from jsched.isolation.draft import Planned
+from jsched.isolation.draft import Planned, check_disks, check_limited_once
 from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name
 from jsched.job import Usage
-from jsched.limits import DISK_RATES, Limits, Unenforced
+from jsched.limits import DISK_RATES, Limits, Unenforced, check_least_rates
 from jsched.profile import REPORT, fit
 from jsched.stats import Load
 
@@ -24,8 +24,6 @@ _LOG = logging.getLogger(__name__)
 _PATIENCE = 10.0
 # A policy that is read again may have others: those of before are not kept for ever.
 _MOST_PROFILES = 256
-# One read ahead of the kernel's, 128 KiB, passes in an eighth of a second.
-LEAST_RATES = {"read_bps": 1 << 20, "write_bps": 1 << 20, "read_iops": 50, "write_iops": 50}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +41,20 @@ class Resources:
     """
 
     def __init__(self, config: Config, hierarchy: Hierarchy | NoHierarchy | None = None) -> None:
+        """Make the server's own group; raises InvalidArgument, with no group left, for a disk of the defaults."""
         self.hierarchy = hierarchy or _hierarchy(config)
         self._report = config.limits.unenforceable == REPORT
         self._enabled = config.limits.enabled
         self._own = config.limits.default
         self._fitted: dict[Limits, _Fitted] = {}
-        self._fit(self._own)
+        try:
+            if isinstance(self.hierarchy, Hierarchy):
+                check_disks(self._own.disk)
+                check_limited_once(self._own.disk)
+            self._fit(self._own)
+        except BaseException:
+            self.close()
+            raise
         if not self._enabled:
             _LOG.info("limits are disabled by the configuration: jobs get none")
 
@@ -59,9 +65,11 @@ class Resources:
         `profile` the limits of a job that asks for none, if they are not the configuration's.
         Raises FailedPrecondition naming the controller if a limit that was asked for can't be
         applied and the configuration does not say that this is to be reported, and
-        InvalidArgument for a disk that is none, or a rate that would hold up others.
+        InvalidArgument for a disk that is none, one that is limited twice, or a rate that would hold up others.
         """
-        _check_rates(asked)
+        check_least_rates(asked)
+        if isinstance(self.hierarchy, Hierarchy):
+            check_limited_once(asked.disk)
         default = self._fit(self._own if profile is None else profile)
         planned = self.hierarchy.plan(job_id, asked.over(default.limits), companions=companions)
         if planned.unenforced and not self._report:
@@ -159,15 +167,6 @@ class Resources:
                 self.hierarchy.remove()
             except OSError as error:
                 _LOG.warning("the server's cgroup can't be removed: %s", error)
-
-
-def _check_rates(asked: Limits) -> None:
-    """Refuse a rate so low that others wait: a page that one reads is locked for all who want it too."""
-    for disk in asked.disk:
-        for name, rate in disk.rates.items():
-            least = LEAST_RATES[name]
-            if rate < least:
-                raise InvalidArgument(f"{name} is {rate}, less than {least} a second", obj="disk")
 
 
 def _hierarchy(config: Config) -> Hierarchy | NoHierarchy:

@@ -46,7 +46,7 @@ class Archive:
         check_name(self.name)
         check_digest(self.digest)
         if self.size <= 0:
-            raise InvalidArgument(f"size is {self.size} bytes, not more than 0", obj="size")
+            raise InvalidArgument(f"size is {self.size} bytes, and has to be more than 0", obj="size")
 
 
 def check_name(name: str) -> None:

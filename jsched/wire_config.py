@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from jsched.errors import InvalidArgument
-from jsched.limits import parse_size
+from jsched.limits import parse_size, size_in_words
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -102,5 +102,16 @@ def _check_range(name: str, value: float) -> None:
         return
     # A NaN is in no range.
     if not least <= value <= most:
-        unit = " seconds" if name in _SECONDS else ""
-        raise InvalidArgument(f"{name} is {value:g}{unit}, not from {least:g} to {most:g}", obj=name)
+        raise InvalidArgument(
+            f"{name} is {_shown(name, value)}, not from {_number(name, least)} to {_shown(name, most)}", obj=name
+        )
+
+
+def _shown(name: str, value: float) -> str:
+    return _number(name, value) + (" seconds" if name in _SECONDS else "")
+
+
+def _number(name: str, value: float) -> str:
+    if name in _SIZES:
+        return size_in_words(int(value))
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"

@@ -9,7 +9,7 @@ from typing import Any
 from jsched.commandline import Parser, UsageError
 from jsched.errors import InvalidArgument
 from jsched.job import Job, Usage
-from jsched.limits import DISK_RATES, DiskLimit, Limits, parse_size, shares_to_weight
+from jsched.limits import DISK_RATES, LEAST_RATES, MIN_MEMORY, DiskLimit, Limits, parse_size, shares_to_weight
 
 _MEBIBYTE = 1024 * 1024
 _UNITS = (("GiB", 1024**3), ("MiB", _MEBIBYTE), ("KiB", 1024))
@@ -23,7 +23,12 @@ def add_limits(parser: Parser) -> None:
         "--cpu-weight", type=int, metavar="N", help="its share of busy CPUs, 1 to 10000, where others have 100"
     )
     weight.add_argument("--cpu-shares", type=int, metavar="N", help="the same, where others have 1024")
-    parser.add_argument("--memory", type=_size, metavar="SIZE", help="memory that it may use at most, such as 512m")
+    parser.add_argument(
+        "--memory",
+        type=_size,
+        metavar="SIZE",
+        help=f"memory that it may use at most, such as 512m; at least {size(MIN_MEMORY)}",
+    )
     parser.add_argument("--swap", type=_size, metavar="SIZE", help="swap on top of --memory (none)")
     parser.add_argument("--pids", type=int, metavar="N", help="processes and threads that it may have at most")
     for direction in ("read", "write"):
@@ -31,13 +36,14 @@ def add_limits(parser: Parser) -> None:
             f"--disk-{direction}-bps",
             action="append",
             metavar="DEV:SIZE",
-            help=f"bytes a second that it may {direction}; DEV is a device, MAJ:MIN, a path on the host, or all",
+            help=f"bytes a second that it may {direction}, at least {size(LEAST_RATES[f'{direction}_bps'])}; DEV is a "
+            "device, MAJ:MIN, a path on the host, or all, which is every disk that no other is for",
         )
         parser.add_argument(
             f"--disk-{direction}-iops",
             action="append",
             metavar="DEV:N",
-            help=f"operations a second that it may {direction}",
+            help=f"operations a second that it may {direction}, at least {LEAST_RATES[f'{direction}_iops']}",
         )
     parser.add_argument(
         "--disk-weight", type=int, metavar="N", help="its share of busy disks, 1 to 10000, where others have 100"
@@ -127,7 +133,10 @@ def _disk(args: argparse.Namespace) -> tuple[DiskLimit, ...]:
             device, colon, value = text.rpartition(":")
             if not colon or not device:
                 raise UsageError(f"{flag}: {text!r} is not DEV:{'SIZE' if rate.endswith('bps') else 'N'}")
-            rates.setdefault(device, {})[rate] = _rate(flag, value, parse_size if rate.endswith("bps") else _count)
+            own = rates.setdefault(device, {})
+            if rate in own:
+                raise UsageError(f"{flag}: {device} has two")
+            own[rate] = _rate(flag, value, parse_size if rate.endswith("bps") else _count)
     return tuple(DiskLimit(device, **values) for device, values in rates.items())
 
 

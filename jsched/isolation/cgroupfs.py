@@ -10,6 +10,7 @@ import errno
 import os
 
 _DIRECTORY_MODE = 0o755
+_MADE_HERE = "user.jsched"
 
 
 class Cgroupfs:
@@ -69,6 +70,21 @@ class Cgroupfs:
     def make_directory(self, name: str) -> None:
         """Make a cgroup; raises OSError, FileExistsError if it is there."""
         os.mkdir(self.path(name), _DIRECTORY_MODE)
+
+    def make_marked(self, name: str) -> None:
+        """Make a cgroup if it is not there, marked as made by jsched; raises OSError."""
+        with contextlib.suppress(FileExistsError):
+            self.make_directory(name)
+            # Without the mark, on a kernel that keeps none, it is as one of an administrator's: it stays.
+            with contextlib.suppress(OSError):
+                os.setxattr(self.path(name), _MADE_HERE, b"1", follow_symlinks=False)
+
+    def is_marked(self, name: str) -> bool:
+        """Return whether a cgroup was made by jsched, by whichever server."""
+        try:
+            return os.getxattr(self.path(name), _MADE_HERE, follow_symlinks=False) == b"1"
+        except OSError:
+            return False
 
     def remove_directory(self, name: str) -> None:
         """Remove a cgroup that nobody is in; raises OSError (EBUSY while somebody is)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 from collections.abc import Mapping
@@ -25,10 +26,14 @@ def discover(
     of each hierarchy, and for an ordinary user on version 2 the cgroup that this process is in.
     """
     hierarchy = look(name, parent, mountinfo=mountinfo, own=own)
+    if isinstance(hierarchy, NoHierarchy):
+        return hierarchy
     try:
-        if isinstance(hierarchy, Hierarchy):
-            hierarchy.prepare()
+        hierarchy.prepare()
     except OSError as error:
+        # Nobody else knows of the groups that were made until then.
+        with contextlib.suppress(OSError):
+            hierarchy.remove()
         return NoHierarchy(f"{error.filename}: {error.strerror}")
     return hierarchy
 

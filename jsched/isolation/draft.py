@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from time import monotonic
 
@@ -12,6 +13,7 @@ from jsched.linux.disks import Disk, find_disk, real_disks
 
 _DISKS_KEPT = 5.0
 _FEW_PIDS = 16
+_DISK_HINT = "give a device such as /dev/sda or 8:0, a path that lies on one, or `all`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,49 @@ class Disks:
         return self._real
 
 
+def check_disks(limits: tuple[DiskLimit, ...]) -> None:
+    """Raise InvalidArgument for a disk of the configuration's that is none, or is not where it says. Blocks.
+
+    Whoever wrote it may know which files the host has: a path has to be there, and to be no link to another disk.
+    """
+    for limit in limits:
+        if limit.device == ALL_DISKS:
+            continue
+        disk = _find(limit.device)
+        if not limit.device.startswith("/"):
+            continue
+        if not os.path.exists(limit.device):
+            raise InvalidArgument(f"disk {limit.device} is not there", obj="disk", hint=_DISK_HINT)
+        real = os.path.realpath(limit.device)
+        if _find(real) != disk:
+            raise InvalidArgument(
+                f"disk {limit.device} leads to another disk, that of {real}", obj="disk", hint=f"write {real}"
+            )
+
+
+def check_limited_once(limits: tuple[DiskLimit, ...]) -> None:
+    """Raise InvalidArgument if, of one request, two limits of one rate come to the same disk. Blocks.
+
+    One of them would count, and nobody could tell which. Those for all disks are for what no other is for.
+    """
+    names: dict[tuple[Disk | None, str], str] = {}
+    for limit in limits:
+        disk = None if limit.device == ALL_DISKS else _find(limit.device)
+        for rate in limit.rates:
+            other = names.get((disk, rate))
+            names[disk, rate] = limit.device
+            if other is not None:
+                where = limit.device if other == limit.device else f"{other} and {limit.device}, which are one disk"
+                raise InvalidArgument(
+                    f"{rate} is given twice, for {where}", obj="disk", hint="give one limit for each disk"
+                )
+
+
 def _find(device: str) -> Disk:
     try:
         return find_disk(device)
     except OSError:
         # Not why: it is told to people who may not know which files the host has.
-        raise InvalidArgument(
-            f"disk {device}: no disk that can be limited",
-            obj="disk",
-            hint="give a device such as /dev/sda or 8:0, a path that lies on one, or `all`",
-        ) from None
+        raise InvalidArgument(f"disk {device}: no disk that can be limited", obj="disk", hint=_DISK_HINT) from None
     except ValueError:
         raise InvalidArgument(f"disk {device!r} is no path", obj="disk") from None

@@ -118,10 +118,20 @@ class Hierarchy(ABC):
             raise problem
         return swept
 
+    @abstractmethod
+    def above(self) -> list[str]:
+        """Return the directories of the configuration's `parent`, the deepest first."""
+
     def remove(self) -> None:
-        """Remove the groups themselves, if nobody is in them and no job has a cgroup."""
+        """Remove the groups themselves, if nobody is in them and no job has a cgroup.
+
+        With them go those above that were made for them and are empty.
+        """
         for directory in {group.directory for group in self.groups}:
             self._remove_if_unused(directory)
+        for directory in self.above():
+            if self.fs.is_marked(directory):
+                self._remove_if_unused(directory)
 
     def _remove_if_unused(self, directory: str) -> None:
         try:

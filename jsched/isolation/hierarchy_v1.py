@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Iterable
@@ -42,14 +41,19 @@ class HierarchyV1(Hierarchy):
     def prepare(self) -> None:
         """Make a group in each hierarchy, with those above it, and see which files the kernel has there."""
         for controller, directory, above in self.groups:
-            name = directory.removesuffix(f"/{self._group}")
-            for part in self._group.split("/"):
-                name = f"{name}/{part}"
-                with contextlib.suppress(FileExistsError):
-                    self.fs.make_directory(name)
+            for name in (*reversed(self._above(directory)), directory):
+                self.fs.make_marked(name)
             self._files[controller] = frozenset(self.fs.names(directory))
             if controller == "cpu":
                 self._most_cpus = self._cpus_above(above)
+
+    def above(self) -> list[str]:
+        """Return the directories between the groups and the mount points, the deepest first."""
+        directories = dict.fromkeys(group.directory for group in self.groups)
+        return [name for directory in directories for name in self._above(directory)]
+
+    def _above(self, directory: str) -> list[str]:
+        return [directory.rsplit("/", steps)[0] for steps in range(1, self._group.count("/") + 1)]
 
     def controllers(self) -> frozenset[str]:
         """Return the controllers that are mounted; `io` for blkio too."""

@@ -51,8 +51,7 @@ class HierarchyV2(Hierarchy):
         way = self._way()
         own_leaf = self._group + OWN
         for directory in (*way[1:], own_leaf):
-            with contextlib.suppress(FileExistsError):
-                self.fs.make_directory(directory)
+            self.fs.make_marked(directory)
         if any(self._are_we_in(directory) for directory in way):
             self.fs.write(f"{own_leaf}/cgroup.procs", "0")
         for directory in way:
@@ -65,8 +64,13 @@ class HierarchyV2(Hierarchy):
 
     def remove(self) -> None:
         """Remove the group, and the leaf if nobody is in it."""
-        super().remove()
+        # It lies beside the group, and so in the way of the removal of what is above.
         self._remove_if_unused(self._group + OWN)
+        super().remove()
+
+    def above(self) -> list[str]:
+        """Return the directories between the group and the top, the deepest first."""
+        return self._way()[-2:0:-1]
 
     def controllers(self) -> frozenset[str]:
         """Return the controllers that come down to the top, where the group is to be."""

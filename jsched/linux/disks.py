@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import re
 import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from jsched.linux.mounts import MOUNTINFO, device_at
+from jsched.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
+
 _NUMBER = re.compile(r"([0-9]{1,4}):([0-9]{1,7})", re.ASCII)
 _SYSFS = Path("/sys")
+_DEV = "/dev"
+_IN_DEV = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS
 
 
 class Disk(NamedTuple):
@@ -35,21 +41,21 @@ def real_disks(sysfs: Path = _SYSFS) -> list[Disk]:
     return found
 
 
-def find_disk(device: str, sysfs: Path = _SYSFS) -> Disk:
-    """Return the whole disk of a device node, of MAJ:MIN, or of the file system that a path lies on.
+def find_disk(device: str, sysfs: Path = _SYSFS, mountinfo: Path = MOUNTINFO) -> Disk:
+    """Return the whole disk of a device node below /dev, of MAJ:MIN, or of the file system that a path lies on.
 
-    Raises OSError: ENODEV for a number that no block device has, ENOTBLK for a path on a file
-    system that is on no block device, or for a device that is none; and what stat(2) raises.
+    A path is compared with the mount points and not looked at: the answer, and how long it takes, tell
+    nothing of the files that there are. So one that is not there lies where it would lie, and no
+    symbolic link is followed but those that begin and end in /dev itself. Raises OSError: ENODEV for a
+    number that no block device has, ENOTBLK for a path on a file system that is on no block device;
+    ValueError for what can't be encoded.
     """
     if _NUMBER.fullmatch(device):
         return _whole(_parse(device), device, sysfs)
     if not device.startswith("/"):
         raise OSError(errno.ENOENT, "not an absolute path, nor MAJ:MIN", device)
-    status = os.stat(device)
-    if stat.S_ISCHR(status.st_mode):
-        raise OSError(errno.ENOTBLK, os.strerror(errno.ENOTBLK), device)
-    number = status.st_rdev if stat.S_ISBLK(status.st_mode) else status.st_dev
-    disk = Disk(os.major(number), os.minor(number))
+    path = "/" + posixpath.normpath(device).lstrip("/")
+    disk = _node(path) or _parse(device_at(path, mountinfo) or "0:0")
     if disk.major == 0:
         raise OSError(errno.ENOTBLK, "its file system is on no block device", device)
     return _whole(disk, device, sysfs)
@@ -63,6 +69,27 @@ def scheduler(disk: Disk, sysfs: Path = _SYSFS) -> str | None:
         return None
     active = re.search(r"\[([a-z0-9-]+)\]", text)
     return active[1] if active else None
+
+
+def _node(path: str) -> Disk | None:
+    """Return the block device that a path below /dev is, or leads to without leaving that file system."""
+    if not path.startswith(_DEV + "/"):
+        return None
+    try:
+        directory = os.open(_DEV, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = openat2(directory, os.fsencode(path.removeprefix(_DEV + "/")), os.O_PATH, resolve=_IN_DEV)
+        finally:
+            os.close(directory)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(fd)
+    finally:
+        os.close(fd)
+    if not stat.S_ISBLK(status.st_mode):
+        return None
+    return Disk(os.major(status.st_rdev), os.minor(status.st_rdev))
 
 
 def _whole(disk: Disk, device: str, sysfs: Path) -> Disk:

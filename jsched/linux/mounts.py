@@ -1,9 +1,13 @@
-"""Which file system a path lies on, as /proc/self/mountinfo tells."""
+"""Which file system a path lies on, as /proc/self/mountinfo tells, proc_pid_mountinfo(5)."""
 
 from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+from typing import NamedTuple
+
+MOUNTINFO = Path("/proc/self/mountinfo")
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -18,7 +22,7 @@ def file_system(path: str | os.PathLike[str]) -> str:
     number = f"{os.major(device)}:{os.minor(device)}"
     wanted = os.path.realpath(path)
     found, length = "unknown", -1
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+    with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             before, _, after = line.partition(" - ")
             fields = before.split()
@@ -30,3 +34,37 @@ def file_system(path: str | os.PathLike[str]) -> str:
             if inside and score >= length:
                 found, length = after.split()[0], score
     return found
+
+
+class _Mount(NamedTuple):
+    id: str
+    parent: str
+    device: str
+    point: str
+
+
+def device_at(path: str, mountinfo: Path = MOUNTINFO) -> str | None:
+    """Return the device, MAJ:MIN, of the file system that a path lies on or would lie on, None if there is none.
+
+    `path` is absolute, without "." and ".."; it is compared with the mount points and not looked at,
+    so a symbolic link on it is taken for what else it could be, a directory. Raises OSError.
+    """
+    mounts = [_parse(line) for line in mountinfo.read_text("utf-8", "surrogateescape").splitlines()]
+    known = {mount.id for mount in mounts}
+    here = next((one for one in mounts if one.point == "/" and (one.parent not in known or one.parent == one.id)), None)
+    while here is not None:
+        # The one that is met first on the way down, which may hide others.
+        below = [
+            one
+            for one in mounts
+            if one.parent == here.id and one is not here and f"{path}/".startswith(f"{one.point.rstrip('/')}/")
+        ]
+        if not below:
+            return here.device
+        here = min(below, key=lambda one: len(one.point))
+    return None
+
+
+def _parse(line: str) -> _Mount:
+    number, parent, device, _, point = line.split(" ")[:5]
+    return _Mount(number, parent, device, _OCTAL.sub(lambda match: chr(int(match[1], 8)), point))

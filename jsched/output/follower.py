@@ -42,7 +42,7 @@ async def open_follower(
     if offset < 0:
         raise InvalidArgument(f"offset {offset} is negative", obj="offset")
     if chunk_size <= 0:
-        raise InvalidArgument(f"chunk_size is {chunk_size}, not more than 0", obj="chunk_size")
+        raise InvalidArgument(f"chunk_size is {chunk_size}, and has to be more than 0", obj="chunk_size")
     log = await logs.acquire(job_id, path, ended, owner)
     try:
         _check_offset(offset, log.look())

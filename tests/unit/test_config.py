@@ -28,18 +28,28 @@ def test_flag_variable_file_default(tmp_path: Path) -> None:
         ("listen = ", "not TOML"),
         ('listen = "nowhere"', "'nowhere' is not an address"),
         ('listen = "a:99999"', "'a:99999' is not an address"),
-        ('chunk_size = "big"', "chunk_size is 'big'"),
-        ("chunk_size = 0", "chunk_size is 0"),
+        ('chunk_size = "big"', "chunk_size is 'big', not a whole number"),
+        ("chunk_size = 0", "chunk_size is 0, and has to be more than 0"),
+        ("max_rootfs_size = 0", "max_rootfs_size is 0, and has to be more than 0"),
+        ("start_timeout = nan", "start_timeout is nan, not a number"),
+        ("start_timeout = inf", "start_timeout is inf, not a number"),
+        ("chunk_size = 1.5", "chunk_size is 1.5, not a whole number"),
+        ("max_rootfs_size = true", "max_rootfs_size is True, not a whole number"),
+        ("[limits]\nmemory = nan", "limits: memory is nan, not a number"),
+        (f"start_timeout = 1{'0' * 400}", "not a number"),
+        ("drain_timeout = -1", "drain_timeout is -1.0, and has to be 0 or more"),
+        ('start_timeout = "soon"', "start_timeout is 'soon', not a number"),
         ("chunk_size = 4194304", "chunk_size"),
         ("handshake_timeout = -1", "handshake_timeout"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_key(tmp_path: Path, content: str, named: str) -> None:
-    """A configuration file is right in every key, or an error names the wrong one."""
+    """A configuration file is right in every key, or an error names the file and the wrong one."""
     file = tmp_path / "jsched.toml"
     file.write_text(content)
-    with pytest.raises(InvalidArgument, match=named):
+    with pytest.raises(InvalidArgument, match=named) as caught:
         config.load({}, config_file=str(file), environ={"HOME": str(tmp_path)})
+    assert caught.value.message.startswith(f"config file {file}")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -52,6 +62,17 @@ def test_a_wrong_variable_is_named() -> None:
     """The message says which variable is wrong."""
     with pytest.raises(InvalidArgument, match="JSCHED_CHUNK_SIZE"):
         config.load({}, environ={"JSCHED_CHUNK_SIZE": "many"})
+
+
+def test_a_value_that_can_not_be_is_said_to_be_where_it_is(tmp_path: Path) -> None:
+    """A variable that wins over the file is named in its place, and a flag is nobody else's mistake."""
+    file = tmp_path / "jsched.toml"
+    file.write_text('listen = "file"\n')
+    environ = {"JSCHED_LISTEN": "variable"}
+    with pytest.raises(InvalidArgument, match=r"^variable JSCHED_LISTEN: 'variable' is not an address"):
+        config.load({}, config_file=str(file), environ=environ)
+    with pytest.raises(InvalidArgument, match=r"^'flag' is not an address"):
+        config.load({"listen": "flag"}, config_file=str(file), environ=environ)
 
 
 def test_an_ipv6_address_is_split() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from jsched import config
-from jsched.confinement import Mode, Network
+from jsched.confinement import ACCOUNTS, Mode, Network
 from jsched.errors import InvalidArgument
+from jsched.isolation import ids
 from jsched.isolation_config import AllowedBind, IsolationConfig, parse_isolation
 
 KNOWN = "default, modes, network, networks, binds, users, groups, scratch, required"
@@ -73,6 +74,10 @@ def test_all_keys() -> None:
         ({"users": "root"}, "users", "users is not a list of texts"),
         ({"users": [0]}, "users", "users is not a list of texts"),
         ({"groups": {"a": 1}}, "groups", "groups is not a list of texts"),
+        ({"users": ["root", "nobody"]}, "users", "users: user 'nobody' is neither root nor a number below 65536"),
+        ({"groups": ["65536"]}, "groups", "groups: group '65536' is neither root nor a number below 65536"),
+        ({"users": ["-1"]}, "users", "users: user '-1' is neither root nor a number below 65536"),
+        ({"users": ["٣"]}, "users", "users: user '٣' is neither root nor a number below 65536"),
         ({"scratch": 4096}, "scratch", "scratch is 4096, not a size of 1 MiB and up"),
         ({"scratch": 1.5e9}, "scratch", "scratch is 1500000000.0, not a size of 1 MiB and up"),
         ({"scratch": True}, "scratch", "scratch is True, not a size of 1 MiB and up"),
@@ -88,6 +93,11 @@ def test_what_is_not_understood_is_refused(table: Any, obj: str, message: str) -
     with pytest.raises(InvalidArgument) as caught:
         parse_isolation(table)
     assert (caught.value.obj, caught.value.message) == (obj, message)
+
+
+def test_ids_that_are_accepted_are_those_that_jobs_have() -> None:
+    """The configuration knows no number to be right that a job's range of ids does not have."""
+    assert ACCOUNTS == ids.RANGE_SIZE
 
 
 def test_known_keys_are_told() -> None:

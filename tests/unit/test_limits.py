@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jsched.errors import InvalidArgument
-from jsched.limits import NO_LIMITS, DiskLimit, Limits, from_json, parse_size, shares_to_weight, to_json
+from jsched.limits import NO_LIMITS, DiskLimit, Limits, from_json, parse_size, shares_to_weight, size_in_words, to_json
 
 MIB = 1024 * 1024
 
@@ -60,6 +60,7 @@ def test_no_sizes(text: str) -> None:
         ("pids", 4_194_305),
         ("disk_weight", 0),
         ("pids", 1.5),
+        ("memory", 2e9),
     ],
 )
 def test_out_of_range(field: str, value: Any) -> None:
@@ -122,6 +123,23 @@ def test_no_json(value: Any) -> None:
 def test_shares_to_weight(shares: int, weight: int) -> None:
     """Twice the shares are twice the weight, as far as weights go."""
     assert shares_to_weight(shares) == weight
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (-1, "-1 bytes"), (1024, "1 KiB"), (1025, "1025 bytes"), (8 * MIB, "8 MiB"), (3 << 40, "3 TiB")],
+)
+def test_sizes_in_words(size: int, words: str) -> None:
+    """Sizes are told in units, and never rounded: what is a byte too little is not told as enough."""
+    assert size_in_words(size) == words
+
+
+def test_a_size_that_is_too_small_is_told_in_units() -> None:
+    """Nobody has to count the digits of a number of bytes."""
+    with pytest.raises(InvalidArgument, match=r"^memory is 1 KiB, less than 8 MiB$"):
+        Limits(memory=1024)
+    with pytest.raises(InvalidArgument, match=r"^memory is 8388608 TiB, more than"):
+        Limits(memory=2**63)
 
 
 @pytest.mark.parametrize("shares", [0, 1, 262_145])

@@ -72,6 +72,7 @@ def test_no_limits() -> None:
         ({"memory": "much"}, "memory 'much' is not a size"),
         ({"memory": 5}, "memory is 5"),
         ({"disk": {}}, "disk is not a list"),
+        ({"disk": [{"device": "all", "read_bps": 5}] * 2}, "read_bps of disk all is given twice"),
         ({"disk": [{}]}, "not a table with a device"),
         ({"disk": [{"device": "all", "speed": 1}]}, "unknown key 'speed'"),
         ({"unenforceable": "ignore"}, "unenforceable is 'ignore'"),

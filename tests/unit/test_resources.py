@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -11,11 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from jsched import engine
 from jsched.config import Config
+from jsched.engine import Engine
 from jsched.errors import FailedPrecondition, InvalidArgument
+from jsched.isolation import draft
 from jsched.isolation.discovery import discover
-from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
+from jsched.isolation.hierarchy import Hierarchy, NoHierarchy, group_name
 from jsched.limits import NO_LIMITS, DiskLimit, Limits
+from jsched.linux.cgroups import cgroup_mounts
+from jsched.linux.disks import Disk, real_disks
 from jsched.profile import REPORT, Profile
 from jsched.resources import Resources
 from jsched.stats import Load
@@ -100,8 +106,21 @@ def test_reported(tmp_path: Path) -> None:
 
 def test_no_disk(resources: Resources) -> None:
     """A disk that is none is the caller's mistake, not the machine's."""
-    with pytest.raises(InvalidArgument, match="/nowhere"):
-        resources.plan("job", Limits(disk=(DiskLimit("/nowhere", read_bps=5 << 20),)))
+    with pytest.raises(InvalidArgument, match="/proc/nowhere"):
+        resources.plan("job", Limits(disk=(DiskLimit("/proc/nowhere", read_bps=5 << 20),)))
+
+
+@pytest.mark.parametrize("directory", ["/root", "/usr", "/proc"])
+def test_disks_tell_nothing_of_files(resources: Resources, directory: str) -> None:
+    """What a caller gets for a path is the same whether it is there or not, but for the path itself."""
+
+    def answer(path: str) -> str:
+        try:
+            return str(resources.plan("job", Limits(disk=(DiskLimit(path, read_bps=5 << 20),))).applied)
+        except InvalidArgument as error:
+            return str(error).replace(path, "PATH")
+
+    assert len({answer(f"{directory}/{name}") for name in (*os.listdir(directory)[:5], "nowhere", "no/where")}) == 1
 
 
 @pytest.mark.parametrize(
@@ -109,9 +128,43 @@ def test_no_disk(resources: Resources) -> None:
 )
 def test_rates_that_hold_up_others(resources: Resources, rate: str, least: int) -> None:
     """A rate at which one read keeps everybody who wants the same page waiting is refused."""
-    with pytest.raises(InvalidArgument, match=f"{rate} is {least - 1}, less than {least} a second"):
+    words = f"{rate} is {least - 1} [a-z]+ a second, less than {'1 MiB' if least > 50 else '50 operations'} a second"
+    with pytest.raises(InvalidArgument, match=words):
         resources.plan("job", Limits(disk=(DiskLimit("all", **{rate: least - 1}),)))
     resources.plan("job", Limits(disk=(DiskLimit("all", **{rate: least}),)))
+
+
+def test_a_disk_that_is_limited_twice(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two limits of one rate that come to one disk are refused, by whichever names; other rates and `all` are not."""
+    where = {"/tmp": Disk(8, 0), "8:0": Disk(8, 0), "8:16": Disk(8, 16)}
+    monkeypatch.setattr(draft, "find_disk", where.__getitem__)
+    for one, other in (("/tmp", "8:0"), ("8:0", "/tmp"), ("8:0", "8:0"), ("all", "all")):
+        asked = Limits(disk=(DiskLimit(one, read_bps=5 << 20), DiskLimit(other, read_bps=9 << 20)))
+        with pytest.raises(InvalidArgument, match="read_bps is given twice"):
+            resources.plan("job", asked)
+    for limits in (
+        (DiskLimit("8:0", read_bps=5 << 20), DiskLimit("/tmp", write_bps=9 << 20)),
+        (DiskLimit("8:0", read_bps=5 << 20), DiskLimit("8:16", read_bps=9 << 20)),
+        (DiskLimit("/tmp", read_bps=5 << 20), DiskLimit("all", read_bps=9 << 20)),
+        (DiskLimit("all", read_bps=9 << 20), DiskLimit("/tmp", read_bps=5 << 20)),
+    ):
+        applied = resources.plan("job", Limits(disk=limits)).applied
+        assert next(one for one in applied.disk if one.device == "8:0").read_bps == 5 << 20
+
+
+def test_a_default_is_no_second_limit(tmp_path: Path) -> None:
+    """What a job asks for is in the place of a default for the same disk, by whichever name."""
+    found = discover(f"jsched-test-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    disks = real_disks()
+    if isinstance(found, NoHierarchy) or not disks:
+        pytest.skip("cgroups and a disk")
+    config = configured(tmp_path, Profile(Limits(disk=(DiskLimit(str(disks[0]), read_bps=5 << 20),))))
+    resources = Resources(config, found)
+    try:
+        applied = resources.plan("job", Limits(disk=(DiskLimit(str(disks[0]), read_bps=9 << 20),))).applied
+        assert applied.disk == (DiskLimit(str(disks[0]), read_bps=9 << 20),)
+    finally:
+        resources.close()
 
 
 def test_usage_and_end(resources: Resources) -> None:
@@ -197,3 +250,58 @@ def test_nothing_to_do_without_cgroups(tmp_path: Path) -> None:
     assert resources.end("job")
     resources.sweep(())
     resources.close()
+
+
+def groups_of(config: Config) -> list[Path]:
+    """Return the server's groups, in whichever hierarchy."""
+    name = group_name(config.data_dir)
+    return [path for mount in cgroup_mounts() for path in Path(mount.mount_point).glob(f"{name}*")]
+
+
+@pytest.mark.parametrize("device", ["/dev/nope", "4095:1", "/proc", "/usr/not/there"])
+def test_nothing_is_left_of_a_disk_that_is_none(tmp_path: Path, device: str) -> None:
+    """A disk of the configuration's that is none, or not there, is refused, and no cgroup is left."""
+    config = configured(tmp_path, Profile(Limits(pids=50, disk=(DiskLimit(device, read_bps=5 << 20),))))
+    try:
+        resources = Resources(config)
+    except InvalidArgument as error:
+        assert device in error.message
+        assert groups_of(config) == []
+    else:
+        assert isinstance(resources.hierarchy, NoHierarchy)
+        pytest.skip(f"cgroups ({resources.hierarchy.reason})")
+
+
+def test_nothing_is_left_of_a_start_that_fails_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an engine fails in after it has made cgroups, they are gone."""
+    config = configured(tmp_path, PIDS)
+    seen: list[int] = []
+
+    def fail(_: Config) -> None:
+        seen.append(len(groups_of(config)))
+        raise MemoryError
+
+    async def start() -> None:
+        async with Engine(config):
+            pass
+
+    monkeypatch.setattr(engine, "Confiner", fail)
+    with pytest.raises(MemoryError):
+        asyncio.run(start())
+    if seen == [0]:
+        pytest.skip("cgroups")
+    assert groups_of(config) == []
+
+
+def test_a_link_to_another_disk_is_refused_in_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk of the configuration's that is written as a link is not limited where the link lies instead."""
+    link = tmp_path / "link"
+    link.symlink_to("/usr")
+    where = {str(link): Disk(8, 0), "/usr": Disk(8, 16)}
+    monkeypatch.setattr(draft, "find_disk", where.__getitem__)
+    with pytest.raises(InvalidArgument, match="leads to another disk, that of /usr"):
+        draft.check_disks((DiskLimit(str(link), read_bps=5 << 20),))
+    where["/usr"] = where[str(link)]
+    draft.check_disks((DiskLimit(str(link), read_bps=5 << 20),))

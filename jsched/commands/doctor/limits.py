@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from jsched.commands.doctor.finding import Finding, ok, warn
+from jsched.commands.doctor.finding import Finding, fail, ok, warn
 from jsched.config import Config
+from jsched.errors import InvalidArgument
 from jsched.isolation.discovery import look
+from jsched.isolation.draft import check_disks, check_limited_once
 from jsched.isolation.hierarchy import NoHierarchy, group_name
 from jsched.isolation.hierarchy_v2 import CONTROLLERS
 from jsched.linux.cgroups import MOUNTINFO, OWN_CGROUP
@@ -37,8 +39,17 @@ def cgroups(config: Config, mountinfo: Path = MOUNTINFO, own: Path = OWN_CGROUP)
     return ok("cgroups", f"{where}: {', '.join(CONTROLLERS)}")
 
 
-def disks(found: list[Disk] | None = None) -> Finding:
-    """Which disks `all` means in a limit."""
+def disks(config: Config, found: list[Disk] | None = None) -> Finding:
+    """Which disks `all` means in a limit, and whether the server would start with those of its configuration."""
+    if config.limits.enabled:
+        try:
+            check_disks(config.limits.default.disk)
+            check_limited_once(config.limits.default.disk)
+        except InvalidArgument as error:
+            advice = f"in [[limits.disk]], {error.hint}"
+            if isinstance(look(group_name(config.data_dir), config.limits.parent), NoHierarchy):
+                return warn("disks", f"{error.message}: with cgroups the server would not start", advice)
+            return fail("disks", f"{error.message}: the server does not start", advice)
     found = real_disks() if found is None else found
     if not found:
         return warn("disks", "none: a limit on `all` limits nothing", "limit the device that jobs use by its number")

@@ -13,8 +13,12 @@ import pytest
 from jsched.commands.doctor import certificates, files, host, limits, port
 from jsched.commands.doctor.finding import Finding, Level
 from jsched.config import Config
+from jsched.isolation.hierarchy import NoHierarchy
+from jsched.isolation.hierarchy_v2 import HierarchyV2
+from jsched.limits import DiskLimit, Limits
 from jsched.linux.disks import Disk
 from jsched.linux.file_attributes import clear_append_only, set_append_only
+from jsched.profile import Profile
 from tests.helpers.certs_command import new_set
 from tests.helpers.server import BIN
 
@@ -223,7 +227,25 @@ def test_cgroups_that_have_everything(tmp_path: Path) -> None:
     assert "no cgroup hierarchy is mounted" in limits.cgroups(_config(tmp_path), mountinfo, own).text
 
 
-def test_disks_are_named() -> None:
+def test_disks_are_named(tmp_path: Path) -> None:
     """The disks that `all` means are listed; a machine without any is warned."""
-    assert limits.disks([Disk(8, 0), Disk(8, 16)]).text.startswith("8:0, 8:16")
-    assert limits.disks([]).level is Level.WARN
+    config = _config(tmp_path)
+    assert limits.disks(config, [Disk(8, 0), Disk(8, 16)]).text.startswith("8:0, 8:16")
+    assert limits.disks(config, []).level is Level.WARN
+
+
+def test_a_disk_of_the_configuration_with_which_the_server_does_not_start_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `jsched serve` refuses the doctor has found; where no limit is looked at it is no hindrance."""
+    default = Limits(disk=(DiskLimit("/dev/nope", read_bps=10_000_000),))
+    config = _config(tmp_path, limits=Profile(default))
+    hierarchy = HierarchyV2(str(tmp_path), "", "group")
+    monkeypatch.setattr(limits, "look", lambda *_: hierarchy)
+    found = limits.disks(config, [Disk(8, 0)])
+    assert (found.level, "/dev/nope" in found.text) == (Level.FAIL, True)
+    assert "[[limits.disk]]" in found.advice
+    monkeypatch.setattr(limits, "look", lambda *_: NoHierarchy("not mounted"))
+    assert limits.disks(config, [Disk(8, 0)]).level is Level.WARN
+    disabled = _config(tmp_path, limits=Profile(default, enabled=False))
+    assert limits.disks(disabled, [Disk(8, 0)]).level is Level.OK

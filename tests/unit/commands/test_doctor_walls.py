@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from jsched.commands.doctor import walls
 from jsched.commands.doctor.finding import Level
 from jsched.config import Config
+from jsched.confinement import Mode
 from jsched.errors import FailedPrecondition, Unavailable
 from jsched.isolation import seccomp
 from jsched.isolation.sandbox import Sandbox
+from jsched.isolation_config import IsolationConfig
 from tests.helpers.walled import needs_root
 
 
@@ -48,16 +51,55 @@ def test_without_user_namespaces_it_is_said_what_is_done_instead(
     assert "max_user_namespaces" in found.advice
 
 
-def test_a_filter_that_can_not_be_compiled_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_root
+def test_without_user_namespaces_there_are_root_file_systems(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the user namespace is refused the server runs jobs with root file systems, and nothing fails."""
+    monkeypatch.setattr(walls, "try_walls_apart", lambda sandbox: ("clone", 28) if sandbox.has_user_namespace else None)
+    assert walls.root_file_systems(config).level in (Level.OK, Level.WARN)
+
+
+def test_the_setting_that_forbids_namespaces_is_named(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where namespaces are forbidden by a sysctl that is what has to be done, whoever asks and for which jobs."""
+    (tmp_path / "max_pid_namespaces").write_text("0\n")
+    (tmp_path / "max_user_namespaces").write_text("65536\n")
+    monkeypatch.setattr(walls, "_LIMITS", tmp_path)
+    monkeypatch.setattr(walls, "try_walls_apart", lambda sandbox: ("clone", 28))
+    for found in (walls.isolation(config), walls.root_file_systems(config)):
+        assert (found.level, found.advice) == (Level.FAIL, "sysctl user.max_pid_namespaces=65536")
+    (tmp_path / "max_pid_namespaces").write_text("65536\n")
+    assert walls.isolation(config).advice == "sysctl user.max_user_namespaces=65536"
+
+
+def test_walls_that_are_not_required_do_not_fail(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server runs jobs without walls, or is to build none, the doctor does not say that none could run."""
+
+    def refuse() -> bytes:
+        raise FailedPrecondition("no library", hint="install it")
+
+    monkeypatch.setattr(seccomp, "compile_profile", refuse)
+    monkeypatch.setattr(walls, "try_walls_apart", lambda sandbox: ("clone", 28))
+    optional = replace(config, isolation=IsolationConfig(required=False))
+    found = [walls.filter_of_calls(optional), walls.isolation(optional), walls.root_file_systems(optional)]
+    assert [one.level for one in found] == [Level.WARN] * 3
+    assert "jobs run without walls" in found[1].text
+    without = replace(config, isolation=IsolationConfig(default=Mode.NONE, modes=frozenset()))
+    assert walls.filter_of_calls(without).level is Level.WARN
+    assert walls.isolation(without).level is Level.OK
+    assert walls.root_file_systems(without).level is Level.OK
+
+
+def test_a_filter_that_can_not_be_compiled_is_a_failure(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without libseccomp no job may run, and the doctor says what to install."""
 
     def refuse() -> bytes:
         raise FailedPrecondition("no library", hint="install it")
 
     monkeypatch.setattr(seccomp, "compile_profile", refuse)
-    assert walls.filter_of_calls().level is Level.FAIL
+    assert walls.filter_of_calls(config).level is Level.FAIL
     monkeypatch.undo()
-    assert walls.filter_of_calls().level is Level.OK
+    assert walls.filter_of_calls(config).level is Level.OK
 
 
 def test_the_plan_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

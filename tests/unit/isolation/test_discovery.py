@@ -90,6 +90,46 @@ def test_parent(machine: Machine) -> None:
     assert (machine.root / "pids/batch/jobs/jsched-x").is_dir()
 
 
+@pytest.mark.parametrize("parent", ["/batch/jobs", "batch"])
+def test_a_parent_that_was_made_goes_with_the_last_server(machine: Machine, parent: str) -> None:
+    """What the server has made above its group goes when it is empty, also if it was an earlier one that made it."""
+    machine.mount("memory", "cgroup", "memory")
+    machine.mount("pids", "cgroup", "pids")
+    try:
+        os.setxattr(machine.root / "pids", "user.jsched-test", b"1")
+    except OSError as error:
+        pytest.skip(f"extended attributes ({error.strerror})")
+    first, again, other = (
+        discover(name, parent, mountinfo=machine.mountinfo, own=machine.own) for name in ("x", "x", "other")
+    )
+    assert isinstance(first, Hierarchy) and isinstance(again, Hierarchy) and isinstance(other, Hierarchy)
+    again.remove()
+    assert [path.name for path in machine.root.glob(f"*/{parent.strip('/')}/*")] == ["other", "other"]
+    other.remove()
+    assert list(machine.root.glob("*/batch")) == []
+
+
+def test_a_parent_that_was_there_stays(machine: Machine) -> None:
+    """What an administrator has made is not the server's to remove."""
+    (machine.mount("memory", "cgroup", "memory") / "batch").mkdir()
+    found = machine.discover("/batch/jobs")
+    assert isinstance(found, Hierarchy)
+    found.remove()
+    assert [path.name for path in machine.root.glob("memory/batch")] == ["batch"]
+
+
+def test_a_parent_in_version_2(machine: Machine) -> None:
+    """It is the same with version 2, of which the leaf of the server's own is a neighbour of the group."""
+    (point := machine.root / "v2").mkdir()
+    found = HierarchyV2(str(point), "", "batch/jobs/jsched-x")
+    for directory in ("batch", "batch/jobs", "batch/jobs/jsched-x", "batch/jobs/jsched-x-own"):
+        found.fs.make_marked(directory)
+    if not found.fs.is_marked("batch"):
+        pytest.skip("extended attributes")
+    found.remove()
+    assert list(point.iterdir()) == []
+
+
 def test_nothing(machine: Machine) -> None:
     """Without cgroups the reason is told, and every limit is said to be not enforced, with its controller."""
     machine.mount("systemd", "cgroup", "xattr,name=systemd")
@@ -108,6 +148,14 @@ def test_not_ours_to_write(machine: Machine) -> None:
     found = machine.discover()
     assert isinstance(found, NoHierarchy)
     assert found.reason == f"{machine.root}/memory/jsched-x: No such file or directory"
+
+
+def test_nothing_is_left_where_one_group_can_not_be_made(machine: Machine) -> None:
+    """What was made before an error, in other hierarchies, is removed again."""
+    machine.mount("pids", "cgroup", "pids")
+    machine.mount("memory", "cgroup", "memory").rmdir()
+    assert isinstance(machine.discover(), NoHierarchy)
+    assert list((machine.root / "pids").iterdir()) == []
 
 
 @pytest.mark.usefixtures("as_user")

@@ -45,6 +45,21 @@ def test_all_flags() -> None:
     )
 
 
+def test_a_disk_that_has_two_limits_of_a_kind() -> None:
+    """Which of two would count is not guessed."""
+    with pytest.raises(UsageError, match="--disk-read-bps: /tmp has two"):
+        parse("--disk-read-bps=/tmp:20m", "--disk-read-bps=/tmp:10m")
+
+
+def test_the_least_is_in_the_help() -> None:
+    """Whoever reads the help is told below what a limit is refused."""
+    parser = Parser("start")
+    add_spec(parser)
+    text = " ".join(parser.format_help().split())
+    for least in ("at least 8 MiB", "may read, at least 1 MiB", "operations a second that it may write, at least 50"):
+        assert least in text
+
+
 def test_no_flags() -> None:
     """Nothing that is not asked for is sent."""
     assert parse() == NO_LIMITS
@@ -62,7 +77,8 @@ def test_shares() -> None:
         ("--cpus=nan", "cpus is nan"),
         ("--cpus=many", "--cpus"),
         ("--memory=5x", "'5x' is not a size such as"),
-        ("--memory=1m", "memory is 1048576"),
+        ("--memory=1m", "memory is 1 MiB, less than 8 MiB"),
+        ("--memory=1k", "memory is 1 KiB, less than 8 MiB"),
         ("--swap=-1", "--swap"),
         ("--pids=0", "pids is 0"),
         ("--cpu-shares=1", "cpu_shares is 1"),

@@ -220,7 +220,7 @@ WRONG = [
     ("[profiles.p]\ncpu = 1", 2, "unknown key 'cpu' in profiles.p", "cpus"),
     ("[profiles.p]\nenabled = false", 2, "unknown key 'enabled' in profiles.p", "cpus"),
     ("[profiles.p]\ncpus = 1\nmemory = '1q'", 3, "memory '1q' is not a size", ""),
-    ("[profiles.p]\nmemory = '1k'", 2, "memory is 1024, not a whole number from", ""),
+    ("[profiles.p]\nmemory = '1k'", 2, "memory is 1 KiB, less than 8 MiB", ""),
     ("[profiles.p]\n[[profiles.p.disk]]\nwrite_bps = 1", 2, "an entry of disk is not a table with a device", ""),
     ("[profiles.p]\ncpus = 'two'", 2, "cpus is 'two', not a number", ""),
     (
