@@ -36,8 +36,8 @@ _LIMITED = frozenset({"clone", "cgroup-namespace"})
 _LIMITS = Path("/proc/sys/user")
 
 _HINT = (
-    "the kernel has refused nothing, so weaker walls would be wrong: see what killed or delayed the trial (memory, "
-    "limits on processes and namespaces, an administrator), and start again"
+    "the kernel has refused nothing, so weaker walls would be wrong: see what ended, delayed or disturbed the trial "
+    "(memory, limits on processes and namespaces, an administrator), and start again"
 )
 
 
@@ -81,7 +81,8 @@ def _try_once(sandbox: Sandbox) -> tuple[str, int] | None:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise _NoAnswer(f"the trial ended with {done.returncode} and said {last!r}") from None
     if failure is not None and not _is_refusal(*failure):
-        raise _NoAnswer(f"{failure[0]}: {os.strerror(failure[1])}")
+        what = "a directory that is to be hidden from jobs: " if failure[0] in _NO_REFUSAL_OF else ""
+        raise _NoAnswer(f"{what}{failure[0]}: {os.strerror(failure[1])}")
     return failure
 
 

@@ -74,7 +74,7 @@ def test_walls_are_tried_apart() -> None:
         (says("scratch", errno.ENOMEM), "scratch: Cannot allocate memory"),
         (says("sources", errno.EMFILE), "sources: Too many open files"),
         (says("init", errno.ESRCH), "init: No such process"),
-        (says("hide", errno.EACCES), "hide: Permission denied"),
+        (says("hide", errno.EACCES), "a directory that is to be hidden from jobs: hide: Permission denied"),
         (says("mounts", errno.ENOSPC), "mounts: No space left on device"),
     ],
 )
