@@ -102,7 +102,7 @@ def _disk_limit(entry: Any) -> DiskLimit:
     for name in entry:
         if name not in ("device", *DISK_RATES):
             raise InvalidArgument(
-                f"unknown key {name!r} in disk", obj="disk", hint=f"known are {', '.join(DISK_RATES)}"
+                f"unknown key {name!r} in disk", obj="disk", hint=f"known are device, {', '.join(DISK_RATES)}"
             )
     rates = {name: _size(name, entry[name]) or None for name in DISK_RATES if name in entry}
     return DiskLimit(entry["device"], **rates)

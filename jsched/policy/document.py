@@ -73,7 +73,7 @@ def parse_document(source: str, content: bytes) -> Document:
     """Return a policy's text as a document; raises InvalidArgument, with the line, if it is not TOML."""
     try:
         text = content.decode()
-        tables = tomllib.loads(text)
+        tables, lines = tomllib.loads(text), key_lines(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InvalidArgument(f"policy {Place(source, line)}: not UTF-8", obj=source) from None
@@ -85,7 +85,7 @@ def parse_document(source: str, content: bytes) -> Document:
         raise InvalidArgument(f"policy {place}: not TOML: {message[:1].lower()}{message[1:]}", obj=source) from None
     except RecursionError:
         raise InvalidArgument(f"policy {source}: nested too deeply", obj=source) from None
-    return Document(source, tables, key_lines(text), hashlib.sha256(content).hexdigest())
+    return Document(source, tables, lines, hashlib.sha256(content).hexdigest())
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -11,13 +11,13 @@ from typing import Any
 from jsched.certificates import ROLE_PATTERN, USER_PATTERN
 from jsched.errors import InvalidArgument
 from jsched.policy import tables
+from jsched.policy.contradictions import contradiction, emptiness
 from jsched.policy.document import PRESETS, Document, parse_document, read_document
 from jsched.policy.grant import Grant, make_grant
 from jsched.policy.limit_sets import LimitSet
 from jsched.policy.lines import Path
-from jsched.policy.policy import Policy, RoleSource
+from jsched.policy.policy import Extended, Policy, RoleSource
 from jsched.policy.rules import EVERY_ROLE, Rules, Setting
-from jsched.policy.verbs import Reach, Verb
 
 _KNOWN = ("extends", "identity", "roles", "users", "profiles")
 
@@ -44,6 +44,7 @@ def _from_document(document: Document) -> Policy:
             raise document.error(("extends",), f"there is no policy preset {preset!r}", f"presets are {_listed()}")
         documents.insert(0, read_document(preset))
     source = RoleSource.EXTENSION
+    extended: Extended | None = None
     profiles: dict[str, LimitSet] = {}
     roles: dict[str, Rules] = {}
     users: dict[str, Rules] = {}
@@ -52,9 +53,19 @@ def _from_document(document: Document) -> Policy:
         profiles |= {name: tables.read_profile(one, name) for name in tables.table(one, ("profiles",))}
         _add(roles, one, "roles")
         _add(users, one, "users")
+        if one is not document:
+            extended = Extended(one.source, tuple(roles))
+    for name, rules in users.items():
+        if not roles:
+            raise InvalidArgument(
+                f"policy {rules.place}: user {name} is in a policy without roles, and gets nothing",
+                obj=document.source,
+                hint='give the role of its certificate a table, [roles.NAME] or [roles."*"], or extend a preset',
+            )
     return Policy(
         source=document.source,
         digest=hashlib.sha256("".join(one.digest for one in documents).encode()).hexdigest(),
+        extended=extended,
         role_source=source,
         profiles=MappingProxyType(profiles),
         roles=MappingProxyType({name: rules.place for name, rules in roles.items()}),
@@ -91,9 +102,17 @@ def _subject(document: Document, path: Path, kind: str, name: str) -> str:
 def _grants(
     document: Document, roles: Mapping[str, Rules], users: Mapping[str, Rules], profiles: Mapping[str, LimitSet]
 ) -> dict[tuple[str, str], Grant]:
+    """Return what each role comes to, alone and with each user; raises InvalidArgument for what contradicts itself."""
     grant = functools.partial(_grant, document, profiles)
     alone = {(role, ""): grant(rules) for role, rules in roles.items()}
+    for one in alone.values():
+        if (wrong := emptiness(one)) is not None:
+            raise _wrong(document, *wrong)
     named = {(role, user): grant(own.over(rules)) for role, rules in roles.items() for user, own in users.items()}
+    for user in users:
+        found = [emptiness(named[role, user]) for role in roles]
+        if all(found) and (wrong := found[0]) is not None:
+            raise _wrong(document, *wrong)
     return alone | named
 
 
@@ -104,32 +123,8 @@ def _grant(document: Document, profiles: Mapping[str, LimitSet], rules: Rules) -
             known = f"profiles are {', '.join(profiles)}" if profiles else "there is no table [profiles.NAME]"
             raise _wrong(document, setting, f"there is no profile {setting.value!r}", known)
     grant = make_grant(rules, profiles)
-    if rules.ceiling is not None and rules.own_limits is not None and not grant.own_limits:
-        raise _wrong(
-            document,
-            rules.ceiling,
-            f"{rules.subject} has a ceiling, and may not ask for limits of its own",
-            f"own_limits is false at {rules.own_limits.place}: set it to true here, or leave the ceiling out",
-        )
-    for verb, seen, look in (
-        (Verb.STOP, grant.sees, "status"),
-        (Verb.DELETE, grant.sees, "status"),
-        (Verb.ROOTFS_DELETE, grant.decisions[Verb.ROOTFS_LIST].reach, "rootfs_list"),
-    ):
-        if grant.decisions[verb].reach is Reach.ANY and seen is not Reach.ANY:
-            raise _wrong(
-                document,
-                rules.verbs[verb],
-                f"{rules.subject} has {verb.value} any, and can't see what is another's",
-                f"give {look} any too",
-            )
-    if rules.commands is not None and rules.env is not None and (name := rules.env.value.choosing):
-        raise _wrong(
-            document,
-            rules.env,
-            f"{rules.subject} has commands, and env {name!r}",
-            "with that variable a caller chooses what is executed: name the variables one by one",
-        )
+    if (wrong := contradiction(grant)) is not None:
+        raise _wrong(document, *wrong)
     return grant
 
 

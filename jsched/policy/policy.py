@@ -21,16 +21,26 @@ class RoleSource(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Extended:
+    """The preset that a policy begins with, and the roles that this has."""
+
+    preset: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Who may do what, made by `jsched.policy.load`.
 
     `source` is the file's path or the preset's name, `digest` the SHA-256 of all that it was read
-    from. `grants` has every role, alone (user "") and with every user that is named; `users` and
-    `roles` are those that are. A user that is named has no more than others of a role that is not.
+    from. `extended` is None for a policy that begins with nothing. `grants` has every role, alone
+    (user "") and with every user that is named; `users` and `roles` are those that are. A user that
+    is named has no more than others of a role that is not.
     """
 
     source: str
     digest: str
+    extended: Extended | None
     role_source: RoleSource
     profiles: Mapping[str, LimitSet]
     roles: Mapping[str, Place]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -63,14 +63,25 @@ def read_profile(document: Document, name: str) -> LimitSet:
     path = ("profiles", name)
     changes: dict[str, Any] = {}
     for key, value in table(document, path, LIMITS).items():
-        try:
-            change = limit_changes({key: value})
-            # What they may be is theirs to say; each by itself, so that the line is the right one.
-            Limits(**change)
-        except InvalidArgument as error:
-            raise document.error((*path, key), error.message, error.hint) from None
-        changes |= change
+        for where, part in _parts((*path, key), value):
+            try:
+                # What they may be is theirs to say; each by itself, so that the line is the right one.
+                Limits(**limit_changes({key: part}))
+            except InvalidArgument as error:
+                raise document.error(where, error.message, error.hint) from None
+        changes |= limit_changes({key: value})
     return LimitSet(name, MappingProxyType(changes))
+
+
+def _parts(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+    """Yield a limit, after all that it consists of: the entries of a list of disks, and what those say."""
+    for at, entry in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(entry, Mapping) and "device" in entry:
+            device = {"device": entry["device"]}
+            yield (*path, at, "device"), [device]
+            yield from (((*path, at, name), [{**device, name: entry[name]}]) for name in entry)
+        yield (*path, at), [entry]
+    yield path, value
 
 
 def read_rules(document: Document, path: Path, subject: str) -> Rules:

@@ -43,14 +43,21 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the decision; raises InvalidArgument for a policy or a configuration that is wrong."""
+    """Print the decision.
+
+    Raises InvalidArgument for a user or role that no certificate is let in with, and for a policy or a
+    configuration that is wrong.
+    """
     from jsched import config as configuration
+    from jsched.certificates.names import check_role, check_user
     from jsched.errors import PermissionDenied
     from jsched.policy.access import authorize
     from jsched.policy.grant import Refused
     from jsched.policy.load import load
     from jsched.policy.verbs import Verb
 
+    check_user(args.user)
+    check_role(args.role)
     config = configuration.load({}, config_file=args.config)
     policy = load(args.policy or config.policy)
     verb, rest = _verb(args.words)

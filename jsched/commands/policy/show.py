@@ -40,9 +40,24 @@ def run(args: argparse.Namespace) -> int:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     if not policy.roles:
         print("\nnobody may do anything: [roles] has no table, and [users] adds to what a role has")
+    if added := list(_added(policy)):
+        print("\n" + "\n".join(added))
     if more := list(dict.fromkeys(_settings(policy))):
         print("\n" + "\n".join(more))
     return 0
+
+
+def _added(policy: Policy) -> Iterator[str]:
+    """Yield a line for each role that the preset does not have: it may be a new one, or one that is misspelled."""
+    from jsched.policy.rules import EVERY_ROLE
+
+    if policy.extended is None or EVERY_ROLE in policy.extended.roles:
+        return
+    known = ", ".join(policy.extended.roles)
+    for role, place in policy.roles.items():
+        if role not in policy.extended.roles:
+            shown = "every role without a table" if role == EVERY_ROLE else f"role {role}"
+            yield f"{shown} is new here ({place}), and has nothing of those of {policy.extended.preset}: {known}"
 
 
 def _settings(policy: Policy) -> Iterator[str]:

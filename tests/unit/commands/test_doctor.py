@@ -85,6 +85,23 @@ def test_each_ca_and_each_revocation_list_is_looked_at(tmp_path: Path) -> None:
     assert [one.level for one in certificates.certificates(_config(tmp_path, made.root))] == [Level.FAIL]
 
 
+@pytest.mark.parametrize("name", ["client-ca.crt", "client-ca.crl", "server-ca.crt", "server.crt", "server.key", ""])
+def test_what_is_trusted_and_others_may_write_is_a_warning(tmp_path: Path, name: str) -> None:
+    """Whoever may write to the CAs, the revocation list or their directory may do anything: the mode is looked at."""
+    made = new_set(tmp_path / "ca")
+    made.ok("server", "--host", "localhost")
+    made.ok("client", "--user", "alice", "--role", "user")
+    made.ok("revoke", "alice")
+    config = _config(tmp_path, made.root)
+    assert {one.level for one in certificates.certificates(config)} == {Level.OK}
+    path = made.root / name
+    path.chmod(path.stat().st_mode | 0o020)
+    (warning,) = (one for one in certificates.certificates(config) if one.level is Level.WARN)
+    assert warning.subject == (name or "certificates")
+    assert "who may write to it may do anything" in warning.text
+    assert warning.advice == f"chmod go-w {path}"
+
+
 def test_a_free_port_and_one_that_a_stranger_has(tmp_path: Path) -> None:
     """A port that another process listens on fails, naming that process; once it is free it is fine."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -155,10 +155,27 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "user alice: commands /usr/bin/env" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["", '[users.alice]\nverbs = "any"\n'])
-def test_a_policy_without_roles_says_what_it_comes_to(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """Of a policy without a role it is said that nobody may do anything, whatever it has of users."""
-    Path("policy.toml").write_text(text)
+def test_a_role_that_the_preset_does_not_have_is_said_to_be_new(capsys: pytest.CaptureFixture[str]) -> None:
+    """A role whose name may be misspelled is shown beside those that the preset has; one that is known is not."""
+    Path("policy.toml").write_text('extends = "jsched"\n[roles.usr]\nmax_jobs = 3\n[roles.user]\nmax_jobs = 2\n')
+    assert PROGRAM.run(["policy", "show", "policy.toml"]) == 0
+    shown = capsys.readouterr().out
+    assert "role usr is new here (policy.toml:2), and has nothing of those of jsched: admin, user" in shown.splitlines()
+    assert "role user is new" not in shown
+
+
+@pytest.mark.parametrize("words", [("--user=a b", "--role=user"), ("--user=alice", "--role=User")])
+def test_who_is_not_let_in_is_allowed_nothing(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    """For a user or role that no certificate is let in with there is no answer, but an error."""
+    assert PROGRAM.run(["policy", "check", "--policy=open", *words, "--", "status"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "lower-case letters" in printed.err or "letters, digits" in printed.err
+
+
+def test_a_policy_without_roles_says_what_it_comes_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a policy without a role it is said that nobody may do anything."""
+    Path("policy.toml").write_text("")
     assert PROGRAM.run(["policy", "show", "policy.toml"]) == 0
     assert "\nnobody may do anything: [roles] has no table" in capsys.readouterr().out
 

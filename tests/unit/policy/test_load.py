@@ -253,7 +253,88 @@ WRONG = [
         "user alice has commands, and env '*'",
         "one by one",
     ),
+    (
+        "[[profiles.p.disk]]\ndevice = '8:0'\n[[profiles.p.disk]]\ndevice = '8:1'\nread = 1",
+        5,
+        "unknown key 'read'",
+        "device",
+    ),
+    ("[[profiles.p.disk]]\ndevice = '8:0'\n[[profiles.p.disk]]\nread_bps = 1", 3, "an entry of disk is not", ""),
+    (
+        "[[profiles.p.disk]]\ndevice = '8:0'\n[[profiles.p.disk]]\nread_bps = 1\ndevice = ''",
+        5,
+        "disk '' is not the name",
+        "",
+    ),
+    (
+        "[[profiles.p.disk]]\ndevice = '8:0'\n[[profiles.p.disk]]\ndevice = '8:1'\nread_bps = '1q'",
+        5,
+        "read_bps '1q' is not a size",
+        "",
+    ),
+    (
+        "[roles.user]\nverbs = 'own'\ncommands = ['/bin/ls']\nisolation = ['rootfs']",
+        4,
+        "role user has start, and can start nothing: isolation rootfs is not for who has commands, at policy.toml:3",
+        "add a mode",
+    ),
+    (
+        "[roles.user]\nverbs = 'own'\nisolation = ['none']\nnetwork = ['none']",
+        3,
+        "role user has start, and can start nothing: isolation none has the host's network",
+        "add a mode",
+    ),
+    (
+        "[roles.user]\nverbs = 'own'\nisolation = ['none', 'rootfs']\nnetwork = ['none']\ncommands = []",
+        3,
+        "role user has start, and can start nothing: isolation none has the host's network, which is not in network at "
+        "policy.toml:4; isolation rootfs is not for who has commands",
+        "add a mode",
+    ),
+    (
+        "[roles.user]\nverbs.start = 'own'\nisolation = ['rootfs']",
+        3,
+        "role user has start, and can start nothing: isolation rootfs needs verb rootfs_list",
+        "add a mode",
+    ),
+    (
+        "[profiles.a]\ncpus = 4\n[profiles.b]\ncpus = 2\n[roles.user]\nprofile = 'a'\nceiling = 'b'",
+        6,
+        "role user has profile 'a', and its cpus is above ceiling 'b'",
+        "the ceiling is at policy.toml:7",
+    ),
+    (
+        "[profiles.a]\npids = 0\n[profiles.b]\npids = 2\n[roles.user]\nprofile = 'a'\nceiling = 'b'",
+        6,
+        "role user has profile 'a', and its pids is above ceiling 'b'",
+        "",
+    ),
+    (
+        "[profiles.a]\ncpus = 4\n[profiles.b]\ncpus = 2\n[roles.user]\nceiling = 'b'\n[users.al]\nprofile = 'a'",
+        8,
+        "user al has profile 'a', and its cpus is above ceiling 'b'",
+        "the ceiling is at policy.toml:6",
+    ),
+    ("\n[users.alice]\nverbs = 'any'", 2, "user alice is in a policy without roles, and gets nothing", "[roles.NAME]"),
 ]
+
+
+def test_what_may_be_meant_is_no_contradiction() -> None:
+    """A user's keys are wrong only if they are so with every role, and who may start nothing may have any walls."""
+    for text in (
+        "[roles.admin]\nverbs = 'any'\nisolation = ['rootfs']\n[roles.user]\nverbs.start = 'own'\n"
+        "[users.alice]\ncommands = ['/bin/ls']",
+        "[roles.user]\nverbs.status = 'own'\nisolation = ['rootfs']",
+        "[roles.user]\nverbs.start = 'own'\nisolation = []",
+        "[profiles.a]\nmemory = '64m'\n[roles.user]\nprofile = 'a'\nceiling = 'a'",
+    ):
+        parse("policy.toml", text)
+
+
+def test_what_is_unsafe_with_one_role_is_refused() -> None:
+    """A user with commands who could choose what is executed in one role of two is an error."""
+    text = "[roles.a]\nenv = ['LANG']\n[roles.b]\nenv = ['LD_*']\n[users.alice]\ncommands = []"
+    assert "user alice has commands, and env 'LD_*'" in refused(text).message
 
 
 @pytest.mark.parametrize(("text", "line", "message", "hint"), WRONG)
@@ -302,3 +383,12 @@ def test_names_of_presets_and_of_files() -> None:
         load("ownr")
     assert caught.value.message == "there is no policy preset 'ownr'"
     assert "jsched, viewer, owner, commands, open" in caught.value.hint
+
+
+def test_a_policy_that_is_nested_too_deeply_is_wrong() -> None:
+    """However deep a file is nested, it is an error of the file and not a defect of the program."""
+    said = set()
+    for depth in range(150, 500):
+        error = refused("x = " + "{ x = " * depth + "1" + " }" * depth)
+        said.add(error.message)
+    assert said == {"policy policy.toml:1: unknown key 'x'", "policy policy.toml: nested too deeply"}
