@@ -27,7 +27,9 @@ def drop_bounding_set(site: Site) -> None:
     if site.sandbox.capabilities and not site.sandbox.has_user_namespace:
         raise PermissionError(errno.EPERM, "capabilities on the host")
     privileges.drop_from_bounding_set(site.sandbox.capabilities)
-    privileges.lock_securebits(root_is_special=site.sandbox.capabilities != 0)
+    # Init is to make one more namespace when it is the job's user already.
+    until_exec = site.sandbox.has_user_namespace and site.sandbox.uid != 0
+    privileges.lock_securebits(root_is_special=site.sandbox.capabilities != 0, until_exec=until_exec)
 
 
 def forbid_new_privileges(site: Site) -> None:

@@ -75,6 +75,7 @@ def run(site: Site, room: Room, launch: Launch, *, behind: bool = False) -> NoRe
         room.calls.make("locks")
         name = "init"
         if launch.receive(site):
+            room.calls.make("last")
             _serve(site, launch)
         # A monitor that does without its spare has closed the socket.
         bare.exit_group(0)

@@ -15,6 +15,7 @@ from jsched.isolation import order
 from jsched.isolation.site import Site
 from jsched.linux import bare
 from jsched.linux.area import Area
+from jsched.linux.namespaces import CLONE_NEWCGROUP
 from jsched.linux.prepared import Failed
 from jsched.linux.spawn import NOT_THERE, Spawner
 from jsched.linux.syscalls import LAST_DESCRIPTOR
@@ -58,7 +59,10 @@ class Launch:
         self._spawn = _SPAWNER.prepare()
 
     def receive(self, site: Site) -> bool:
-        """Wait for the order, and enter the cgroups that come with it; return whether there is one."""
+        """Wait for the order, and enter the cgroups that come with it; return whether there is one.
+
+        Those cgroups become the root of what is seen of cgroups.
+        """
         received = bare.recvmsg("order", site.orders, self._message)
         if not received:
             return False
@@ -75,6 +79,8 @@ class Launch:
         site.log, *tasks = self._area.unpack(_DESCRIPTORS, _CONTROL_AT + _CONTROL.size)[:count]
         for fd in tasks:
             bare.write("cgroup", fd, self._zero, 1)
+        if tasks and site.sandbox.has_user_namespace:
+            bare.unshare("cgroup-namespace", CLONE_NEWCGROUP)
         return True
 
     def enter_workdir(self, site: Site) -> None:

@@ -1,7 +1,8 @@
 """The walls, as a list of steps in the order in which init takes them.
 
 The order matters: namespaces before mounts, mounts before the old root is out of reach, everything that needs
-a privilege before privileges go, the filter of system calls last of all walls. A step that fails is told by its name.
+a privilege before privileges go, the filter of system calls last. A step that fails is told by its name. What the
+cgroup takes, that comes with the order, is given up when it has come.
 
 What the jobs of one sandbox may have in common stands first, so that a forker can take these steps once for
 them all. What each has of its own is prepared before init is forked.
@@ -95,7 +96,13 @@ LOCKS = (
     Prepared("ready", room.tell_monitor),
 )
 
-_PARTS = (("fresh", FRESH), ("inner", INNER), ("locks", LOCKS))
+# When the order has come, and init is in the cgroups that came with it.
+LAST = (
+    Prepared("last-capability", room.drop_last_capability, lambda sandbox: sandbox.has_user_namespace),
+    Prepared("last-filter", room.refuse_cgroup_namespaces, lambda sandbox: bool(sandbox.seccomp)),
+)
+
+_PARTS = (("fresh", FRESH), ("inner", INNER), ("locks", LOCKS), ("last", LAST))
 
 
 def prepare(sandbox: Sandbox, program: bytes, *, privileged: bool) -> Room:
@@ -118,6 +125,6 @@ def prepare(sandbox: Sandbox, program: bytes, *, privileged: bool) -> Room:
 
 def describe(sandbox: Sandbox) -> list[tuple[str, str]]:
     """Return the name and the description of each step for this sandbox, in order."""
-    walls = [step for step in (*COMMON, *INNER, *PLACED, *LOCKS) if step.applies(sandbox)]
+    walls = [step for step in (*COMMON, *INNER, *PLACED, *LOCKS, *LAST) if step.applies(sandbox)]
     described = [(step.name, step.take if isinstance(step, Step) else step.add) for step in walls]
     return [(name, (what.__doc__ or "").partition("\n")[0]) for name, what in (*described, *launch.STEPS)]

@@ -9,11 +9,12 @@ import errno
 import os
 import signal
 
+from jsched.isolation import seccomp_last
 from jsched.isolation.places import EMPTY, HARMLESS
 from jsched.isolation.reports import READY, encode
 from jsched.isolation.sandbox import HOST, Sandbox
 from jsched.isolation.scratch import PLACE, WRITABLE_DIRECTORIES, options
-from jsched.linux import namespaces, prepared_calls
+from jsched.linux import namespaces, prepared_calls, privileges
 from jsched.linux.mount_api import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
 from jsched.linux.prepared import Prepared, Slot
 
@@ -122,8 +123,18 @@ def become_user(room: Room) -> None:
 
 
 def drop_capabilities(room: Room) -> None:
-    """Have no capability in any set but those that were asked for."""
-    prepared_calls.set_capabilities(room.calls, room.sandbox.capabilities)
+    """Have no capability in any set but those that were asked for, and one for the job's cgroup namespace."""
+    prepared_calls.set_capabilities(room.calls, room.sandbox.capabilities | _until_joined(room.sandbox))
+
+
+def drop_last_capability(room: Room) -> None:
+    """Have no capability but those that were asked for, once the job's cgroup is the root of all cgroups."""
+    prepared_calls.limit_capabilities(room.calls, room.sandbox.capabilities)
+
+
+def refuse_cgroup_namespaces(room: Room) -> None:
+    """Have the one system call refused, too, that the filter has left for the job's cgroup namespace."""
+    prepared_calls.load_filter(room.calls, seccomp_last.PROGRAM)
 
 
 def die_with_monitor(room: Room) -> None:
@@ -159,6 +170,11 @@ def _empty(room: Room) -> Slot:
     cover = prepared_calls.open_tree(room.calls, room.furniture, b"empty")
     prepared_calls.mount_setattr(room.calls, cover, EMPTY)
     return cover
+
+
+def _until_joined(sandbox: Sandbox) -> int:
+    # Of the host's capabilities none is kept for it.
+    return 1 << privileges.CAP_SYS_ADMIN if sandbox.has_user_namespace else 0
 
 
 def _maps_group(sandbox: Sandbox, gid: int) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from jsched.errors import FailedPrecondition
 from jsched.isolation import seccomp_profile as profile
+from jsched.linux.namespaces import CLONE_NEWCGROUP
 
 # struct sock_filter: code, jump if true, jump if false, operand; struct seccomp_data: number, architecture,
 # instruction pointer, arguments of 64 bits. Sources: seccomp(2), the kernel's include/uapi/linux/filter.h.
@@ -105,11 +106,13 @@ def _rules() -> Iterator[Rule]:
     for name in profile.REFUSED:
         yield REFUSE, name, ()
     yield ALLOW, "clone", ((0, MASKED_EQUAL, profile.NEW_NAMESPACES, 0),)
-    yield ALLOW, "unshare", ((0, MASKED_EQUAL, profile.NEW_NAMESPACES, 0),)
+    # Refused by seccomp_last, once init has made one.
+    yield ALLOW, "unshare", ((0, MASKED_EQUAL, profile.NEW_NAMESPACES & ~CLONE_NEWCGROUP, 0),)
     for bit in (1 << number for number in range(32)):
         if bit & profile.NEW_NAMESPACES:
             yield REFUSE, "clone", ((0, MASKED_EQUAL, bit, bit),)
-            yield REFUSE, "unshare", ((0, MASKED_EQUAL, bit, bit),)
+            if bit != CLONE_NEWCGROUP:
+                yield REFUSE, "unshare", ((0, MASKED_EQUAL, bit, bit),)
     for family in range(max(profile.SOCKET_FAMILIES) + 1):
         yield from _socket_rules(family)
     # A number too large for the type is refused as well.

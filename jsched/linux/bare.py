@@ -10,6 +10,7 @@ import signal
 from typing import NoReturn
 
 from jsched.linux.call import call_number
+from jsched.linux.namespaces import UNSHARE
 from jsched.linux.prepared import call
 
 _AT_FDCWD = -100
@@ -68,6 +69,11 @@ def chdir(step: str, path: int) -> None:
 def getcwd(step: str, address: int, size: int) -> None:
     """Write the path of the working directory to an address, getcwd(2)."""
     call(step, _GETCWD, address, size)
+
+
+def unshare(step: str, namespaces: int) -> None:
+    """Put this process into new namespaces, CLONE_NEW flags, unshare(2)."""
+    call(step, UNSHARE, namespaces)
 
 
 def umask(step: str, mask: int) -> None:

@@ -40,7 +40,8 @@ _clone = system_call(
     ctypes.c_void_p,
     locked=True,
 )
-_unshare = system_call("unshare", call_number(272, 97), ctypes.c_int)
+UNSHARE = call_number(272, 97)
+_unshare = system_call("unshare", UNSHARE, ctypes.c_int)
 
 
 def fork_into(namespaces: int, cgroup: int | None = None) -> int:

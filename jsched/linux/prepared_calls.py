@@ -130,6 +130,11 @@ def set_capabilities(calls: Prepared, mask: int) -> None:
     calls.add(_PRCTL, privileges.PR_CAP_AMBIENT, privileges.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
+def limit_capabilities(calls: Prepared, mask: int) -> None:
+    """Have no more capabilities than those of a bit mask, where set_capabilities() was called before."""
+    calls.add(_CAPSET, *privileges.encode_capabilities(mask))
+
+
 def set_name(calls: Prepared, name: bytes) -> None:
     """Set the name that ps and top show, cut at 15 bytes, PR_SET_NAME."""
     calls.add(_PRCTL, _PR_SET_NAME, name, 0, 0, 0)

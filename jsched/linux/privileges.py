@@ -19,6 +19,7 @@ CAP_KILL = 5
 CAP_SETGID = 6
 CAP_SETUID = 7
 CAP_NET_BIND_SERVICE = 10
+CAP_SYS_ADMIN = 21
 
 PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
@@ -31,6 +32,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 # Each bit and its lock, capabilities(7): no capabilities for user 0 as such, and no ambient ones.
 _SECBIT_NOROOT = 0b11 << 0
+_SECBIT_KEEP_CAPS = 0b01 << 4
 _SECBIT_KEEP_CAPS_LOCKED = 0b10 << 4
 _SECBIT_NO_CAP_AMBIENT_RAISE = 0b11 << 6
 
@@ -70,12 +72,13 @@ def keep_capabilities() -> None:
     _prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
 
 
-def lock_securebits(*, root_is_special: bool) -> None:
+def lock_securebits(*, root_is_special: bool, until_exec: bool = False) -> None:
     """Forbid ambient and kept capabilities, and those of user 0 unless it is special; needs CAP_SETPCAP.
 
+    `until_exec` has those that are permitted kept by whoever becomes another user, up to the next execve(2).
     Raises OSError. Source: prctl(2), PR_SET_SECUREBITS.
     """
-    bits = _SECBIT_KEEP_CAPS_LOCKED | _SECBIT_NO_CAP_AMBIENT_RAISE
+    bits = _SECBIT_KEEP_CAPS_LOCKED | _SECBIT_NO_CAP_AMBIENT_RAISE | (_SECBIT_KEEP_CAPS if until_exec else 0)
     _prctl(_PR_SET_SECUREBITS, bits if root_is_special else bits | _SECBIT_NOROOT, 0, 0, 0)
 
 

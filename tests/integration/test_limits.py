@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jsched.confinement import Confinement, Mode
 from jsched.errors import FailedPrecondition
 from jsched.isolation.discovery import look
 from jsched.isolation.hierarchy import Hierarchy, group_name
@@ -129,6 +130,27 @@ def test_the_profile(limited: Server) -> None:
     monitor = int(run[1])
     assert not any(job.id in path for path in cgroups_of(monitor).values())
     client.stop(job.id, 0)
+
+
+def test_its_cgroup_is_the_root_of_all_cgroups(limited: Server) -> None:
+    """A job sees its own cgroup as the root in each hierarchy that it is in, whoever has forked its init, and when."""
+    client = limited.client()
+    # The first has an init that its monitor forks, the others those that were ahead of them.
+    for _ in range(4):
+        spec = JobSpec(["sh", "-c", "cat /proc/self/cgroup; echo; sleep 1000"], confinement=Confinement(Mode.HOST))
+        job = client.start(spec)
+        printed = b""
+        for chunk in client.follow(job.id):
+            printed += chunk.data
+            if printed.endswith(b"\n\n"):
+                break
+        assert job.pid is not None
+        own = {where for where, path in cgroups_of(job.pid).items() if path.endswith(f"/{job.id}")}
+        assert own
+        seen = dict(line.split(":", 2)[1:] for line in printed.decode().split())
+        assert {where: seen[where] for where in own} == dict.fromkeys(own, "/")
+        assert not any(job.id in path or "jsched" in path for path in seen.values())
+        client.stop(job.id, 0)
 
 
 def test_what_cannot_be_applied(limited: Server) -> None:

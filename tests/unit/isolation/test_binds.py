@@ -44,9 +44,10 @@ def test_what_a_job_makes_belongs_to_the_owner_of_the_directory(shared: Path, tm
     assert (status.st_uid, status.st_gid) == (OWNER, OWNER)
 
 
-def test_a_directory_of_root_stays_roots(shared: Path, tmp_path: Path) -> None:
-    """A job never acts as root of the host, also not where it may write."""
-    os.chown(shared, 0, OWNER)
+@pytest.mark.parametrize(("owner", "group"), [(0, OWNER), (OWNER, 0), (0, 0)])
+def test_a_directory_of_root_stays_roots(shared: Path, tmp_path: Path, owner: int, group: int) -> None:
+    """A job never acts as root of the host or in root's group, also not where it may write."""
+    os.chown(shared, owner, group)
     outcome = run("touch /mnt/made", tmp_path, binds=(Bind(str(shared), "/mnt", writable=True),))
     assert outcome.exit_code == 1
     assert list(shared.iterdir()) == []

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from jsched.isolation import seccomp
 from jsched.isolation.forker_process import Forker
 from jsched.isolation.view import ROOT_CAPABILITIES
 from jsched.linux import process
+from jsched.linux.privileges import CAP_SYS_ADMIN
 from tests.helpers.wait import wait_until
 from tests.helpers.walled import REPOSITORY, make_sandbox, needs_root
 
 pytestmark = needs_root
+
+NONE = ("CapInh:", "CapAmb:")
 
 PRELUDE = """
 import json, os, signal, sys
@@ -112,6 +117,31 @@ forker.close()
     assert json.loads(status) == [["jsched-forker"], ["300000"], ["300000"], [], none, none, none, ["1"]]
     assert held == "['pipe', 'socket']"
     assert namespace == "True"
+
+
+@pytest.mark.parametrize("who", [1000, 0], ids=["a user", "root of the job"])
+def test_what_an_init_keeps_for_the_cgroup_is_gone_before_the_command(who: int, tmp_path: Path) -> None:
+    """An init that waits has one capability more; neither it nor the command has it later, or a call to use it for."""
+    code = """
+script = "grep -h -e ^Cap -e ^Seccomp_filters /proc/1/status /proc/self/status; unshare -C true 2>/dev/null"
+forker = Forker(sandbox)
+spare = Spare(sandbox, forker)
+spare.wait_until_ready()
+print(*[line.split()[1] for line in open(f'/proc/{spare.pid}/status') if line[:6] in ('CapEff', 'CapPrm')], flush=True)
+started = spare.start(Command(('sh', '-c', script), {'PATH': '/bin:/usr/bin'}), log)
+started.wait_until_started()
+print(started.take_status(os.waitpid(started.pid, 0)[1]) != 0)
+forker.close()
+"""
+    kept = ROOT_CAPABILITIES if who == 0 else 0
+    program = seccomp.store_program(tmp_path, seccomp.compile_profile())
+    lines = run(code, uid=who, gid=who, capabilities=kept, seccomp=str(program)).splitlines()
+    assert lines[0].split() == [f"{kept | 1 << CAP_SYS_ADMIN:016x}"] * 2
+    assert lines[-1] == "True"
+    inside = [line.split() for line in lines[1:-1]]
+    assert inside
+    for name, value in inside:
+        assert value == ("2" if name == "Seccomp_filters:" else "0" * 16 if name in NONE else f"{kept:016x}")
 
 
 def test_a_killed_one_forks_no_more_and_its_inits_go_on() -> None:

@@ -12,6 +12,7 @@ import pytest
 from jsched.errors import FailedPrecondition
 from jsched.isolation import seccomp
 from jsched.isolation import seccomp_profile as profile
+from tests.helpers.walled import needs_root
 
 HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 # Calls that have rules about their arguments, or are hidden because they can't have any.
@@ -53,6 +54,29 @@ def test_the_program_is_accepted_by_the_kernel() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "-1 EPERM\n-1 ENOSYS\n", done.stderr
+
+
+@needs_root
+def test_a_cgroup_namespace_is_left_until_the_last_filter() -> None:
+    """Of new namespaces the profile leaves but one to who may make it, and with the last filter there is none."""
+    code = (
+        "import ctypes, errno\n"
+        "from jsched.isolation import seccomp, seccomp_last\n"
+        "from jsched.linux import privileges\n"
+        "from jsched.linux.seccomp import load_filter\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "def made():\n"
+        "    flags = [1 << bit for bit in (7, 17, 25, 26, 27, 28, 29, 30)]\n"
+        "    flags += [1 << 25 | 1 << 17, 1 << 25 | 1 << 9, 1 << 9]\n"
+        "    return [hex(each) for each in flags if libc.unshare(each) == 0 or ctypes.get_errno() != errno.EPERM]\n"
+        "privileges.set_no_new_privileges()\n"
+        "load_filter(seccomp.compile_profile())\n"
+        "print(made())\n"
+        "load_filter(seccomp_last.PROGRAM)\n"
+        "print(made())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "['0x2000000', '0x2000200', '0x200']\n['0x200']\n", done.stderr
 
 
 def test_the_program_is_stored_by_its_digest(tmp_path: Path) -> None:
