@@ -91,8 +91,9 @@ class Engine:
         watcher.open()
         stack.callback(watcher.close)
         self._logs = LogFiles(watcher)
-        self._resources = await asyncio.to_thread(Resources, config)
-        stack.push_async_callback(asyncio.to_thread, self._resources.close)
+        making = asyncio.ensure_future(asyncio.to_thread(Resources, config))
+        stack.push_async_callback(_close_resources, making)
+        self._resources = await asyncio.shield(making)
         confiner = await asyncio.to_thread(Confiner, config)
         supervisor = Supervisor(
             runs_dir=config.runs_dir,
@@ -283,3 +284,10 @@ class Engine:
     def _fail(self, error: JschedError) -> None:
         if not self.failed.done():
             self.failed.set_result(error)
+
+
+async def _close_resources(making: asyncio.Future[Resources]) -> None:
+    """Remove the cgroups, also those that a thread still makes for an engine that is not opened any more."""
+    await asyncio.wait([making])
+    if not making.cancelled() and making.exception() is None:
+        await asyncio.to_thread(making.result().close)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -290,6 +291,33 @@ def test_nothing_is_left_of_a_start_that_fails_later(tmp_path: Path, monkeypatch
         asyncio.run(start())
     if seen == [0]:
         pytest.skip("cgroups")
+    assert groups_of(config) == []
+
+
+def test_nothing_is_left_of_a_start_that_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is given up while its cgroups are made has none when that is over."""
+    config = configured(tmp_path, PIDS)
+    begun, go_on = threading.Event(), threading.Event()
+    made: list[Resources] = []
+
+    def make(config: Config) -> Resources:
+        begun.set()
+        assert go_on.wait(60)
+        made.append(Resources(config))
+        return made[0]
+
+    async def start() -> None:
+        opening = asyncio.ensure_future(Engine(config).open())
+        await asyncio.to_thread(begun.wait, 60)
+        opening.cancel()
+        asyncio.get_running_loop().call_soon(go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    monkeypatch.setattr(engine, "Resources", make)
+    asyncio.run(start())
+    if isinstance(made[0].hierarchy, NoHierarchy):
+        pytest.skip(f"cgroups ({made[0].hierarchy.reason})")
     assert groups_of(config) == []
 
 
