@@ -21,6 +21,7 @@ from jsched.archive.stream import Stream
 from jsched.archive.tree import Tree
 from jsched.archive.unpack import make_mount_points, unpack
 from tests.helpers.archives import BLOCK, docker_archive, hard_link, member, oci_archive, small, symlink, tar
+from tests.helpers.compressed import like_pzstd, skippable
 
 ATTEMPTS = 400
 LIMITS = Limits(size=10_000_000, entries=1000, seconds=60)
@@ -72,14 +73,21 @@ def with_another_field(data: bytearray, chance: random.Random) -> None:
     data[start : start + BLOCK] = block
 
 
+def in_three(compress: Callable[[bytes], bytes], between: bytes) -> Callable[[bytes], bytes]:
+    """Return what compresses to three streams, the second of them empty, with this between them and after them."""
+    return lambda data: between.join([compress(data[:700]), compress(b""), compress(data[700:]), b""])
+
+
 DAMAGES = (with_another_byte, with_another_byte, with_a_part_less, with_a_block_twice, with_another_field)
 COMPRESSIONS: tuple[Callable[[bytes], bytes], ...] = (
-    bytes,
-    bytes,
-    bytes,
+    *[bytes] * 5,
     gzip.compress,
     lzma.compress,
     zstandard.compress,
+    like_pzstd,
+    in_three(gzip.compress, b"\0"),
+    in_three(lzma.compress, bytes(8)),
+    in_three(zstandard.compress, skippable(b"x" * 50)),
 )
 
 
@@ -99,21 +107,47 @@ def test_no_damage_is_a_defect_or_leads_out(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     taken = 0
     for _ in range(ATTEMPTS):
-        content = damaged(chance)
-        (tmp_path / "archive").write_bytes(content)
-        (tmp_path / "tree").mkdir()
-        with (tmp_path / "archive").open("rb") as file:
-            root = os.open(tmp_path / "tree", os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                unpack_here(Section(file.fileno(), 0, len(content)), root)
-                taken += 1
-            except Refused as refusal:
-                assert refusal.reason.isprintable()
-            finally:
-                os.close(root)
-        assert {path.name for path in tmp_path.iterdir()} == {"archive", "tree"}
-        shutil.rmtree(tmp_path / "tree")
+        try:
+            unpack_bytes(damaged(chance), tmp_path)
+            taken += 1
+        except Refused as refusal:
+            assert refusal.reason.isprintable()
     assert 0 < taken < ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    "compress",
+    [
+        pytest.param(gzip.compress, id="gzip"),
+        pytest.param(lzma.compress, id="xz"),
+        pytest.param(zstandard.compress, id="zstd"),
+        pytest.param(zstandard.ZstdCompressor(write_checksum=True).compress, id="zstd with a checksum"),
+    ],
+)
+def test_a_compressed_archive_is_taken_whole_or_not_at_all(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    """Cut off at any byte it is refused, even where all members came out, and so it is with anything after it."""
+    whole = compress(small())
+    unpack_bytes(whole, tmp_path)
+    for end in range(len(whole)):
+        with pytest.raises(Refused, match="is cut off" if end > 5 else "is cut off|not a tar"):
+            unpack_bytes(whole[:end], tmp_path)
+    for more in (b"x", b"\0\0\0\0x", b"PK\3\4", whole, gzip.compress(b"x"), lzma.compress(b"x"), skippable(size=1)):
+        with pytest.raises(Refused):
+            unpack_bytes(whole + more, tmp_path)
+
+
+def unpack_bytes(content: bytes, directory: Path) -> None:
+    """Unpack an archive below a directory, in which nothing else may be in the end, and remove its tree."""
+    (directory / "archive").write_bytes(content)
+    (directory / "tree").mkdir()
+    with (directory / "archive").open("rb") as file:
+        root = os.open(directory / "tree", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            unpack_here(Section(file.fileno(), 0, len(content)), root)
+        finally:
+            os.close(root)
+            assert {path.name for path in directory.iterdir()} == {"archive", "tree"}
+            shutil.rmtree(directory / "tree")
 
 
 def unpack_here(archive: Section, root: int) -> None:
