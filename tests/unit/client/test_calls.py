@@ -211,6 +211,13 @@ def test_the_callers_request_id_is_used(scripted: Scripted) -> None:
     assert [request.request_id for request in scripted.requests] == ["one", "two", "two"]
 
 
+def test_a_request_id_that_is_empty_is_refused(scripted: Scripted) -> None:
+    """An empty request id, which would be none and start a job each time, is an error before anything is sent."""
+    with Client(scripted.config()) as client, pytest.raises(errors.InvalidArgument, match="request_id"):
+        client.start(JobSpec(["true"]), request_id="")
+    assert scripted.requests == []
+
+
 def test_reading_waiting_and_stopping_are_sent_again(scripted: Scripted) -> None:
     """What does no harm twice is sent again after a cut; wait goes on with the id, whatever it was asked with."""
     seen: list[int] = []
