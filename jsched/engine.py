@@ -32,7 +32,6 @@ from jsched.terms import SERVERS_OWN, Terms
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
-_MAX_REQUEST_ID = 128
 # For what is under way when the time to drain is over: a write that has begun.
 _LAST_MOMENT = 1.0
 
@@ -145,8 +144,7 @@ class Engine:
         ResourceExhausted naming `max_jobs`.
         """
         self._check_open()
-        if request_id is not None and not 0 < len(request_id) <= _MAX_REQUEST_ID:
-            raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
+        spec_fields.check_request_id(request_id)
         check_sizes(spec)
         return await self._lifecycle.start(spec, owner, request_id, terms, named)
 

@@ -14,6 +14,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
 _MAX_LABELS = 64
 _MAX_LABEL_VALUE = 256
+_MAX_REQUEST_ID = 128
 JOB_ID_VARIABLE = "JSCHED_JOB_ID"
 
 
@@ -76,6 +77,18 @@ def check_name(name: str | None) -> None:
         )
     if _LOOKS_LIKE_AN_ID.fullmatch(name):
         raise InvalidArgument(f"name {name!r} looks like a job id", obj="name", hint="choose a name with other letters")
+
+
+def check_request_id(request_id: str | None) -> None:
+    """Raise InvalidArgument unless it is a text that can name a start, or None."""
+    if request_id is None:
+        return
+    if not 0 < len(request_id) <= _MAX_REQUEST_ID:
+        raise InvalidArgument(f"request_id is not 1 to {_MAX_REQUEST_ID} characters", obj="request_id")
+    try:
+        request_id.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument("request_id is not valid UTF-8", obj="request_id") from None
 
 
 def check_count(labels: Mapping[str, str]) -> None:

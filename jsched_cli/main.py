@@ -13,7 +13,7 @@ import os
 import sys
 from typing import NoReturn
 
-from jsched.commandline import Program, Verb
+from jsched.commandline import Program, Verb, reserve_stdout
 from jsched_cli.errors import exit_code
 from jsched_cli.flags import add_global_flags
 
@@ -60,6 +60,7 @@ def main() -> NoReturn:
     gc.set_threshold(_GARBAGE_THRESHOLD)
     # gRPC writes its view of a failed handshake to stderr, before ours and less readable.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    reserve_stdout()
     code = PROGRAM.run()
     # Without the interpreter's own way out: taking gRPC apart costs another tenth, and has to
     # wait for threads of gRPC that wait for the network.

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jsched.errors import ResourceExhausted
 from jsched.job import Exited, FailedStep, Job, Lost, Outcome, Reason, Signaled
 from jsched.state import JobState
 from jsched_cli.confinement import walls_json, walls_row
@@ -44,7 +43,9 @@ def write_bytes(data: bytes) -> None:
     except BlockingIOError:
         _write_when_ready(view)
     except OSError as error:
-        raise ResourceExhausted(f"can't write to stdout: {error.strerror}", obj="stdout") from None
+        from jsched.commandline import unwritable
+
+        raise unwritable(error) from None
 
 
 def _write_when_ready(view: memoryview) -> None:

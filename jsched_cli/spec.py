@@ -8,6 +8,7 @@ import os
 from jsched.commandline import Parser, UsageError
 from jsched.errors import InvalidArgument
 from jsched.job import DEFAULT_GRACE, JobSpec
+from jsched.spec_fields import check_request_id
 from jsched_cli.confinement import add_confinement, confinement
 from jsched_cli.flags import duration, pairs
 from jsched_cli.limits import add_limits, limits
@@ -44,6 +45,7 @@ def add_spec(parser: Parser) -> None:
 def spec(args: argparse.Namespace) -> JobSpec:
     """Return the job that the arguments ask for; raises UsageError if there can't be such a job."""
     try:
+        check_request_id(args.request_id)
         return JobSpec(
             args.command,
             env=_environment(args.env or []),

@@ -70,18 +70,6 @@ def own_certificate(config: ClientConfig) -> JschedError | None:
     return None
 
 
-def identity_refused(config: ClientConfig, message: str) -> JschedError:
-    """Return the error for a call that the server has refused, or ended, for the caller's certificate.
-
-    The server's `message` says no more than that; the dates can be looked at here.
-    """
-    return own_certificate(config) or Unauthenticated(
-        f"the server at {config.server} does not accept your certificate {config.cert} ({message})",
-        obj=str(config.cert),
-        hint="it may have been revoked, or name no one user and role; ask the server's administrator for a new one",
-    )
-
-
 class _Closed(Exception):
     """The server has closed the connection right after the handshake, without a word."""
 

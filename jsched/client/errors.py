@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from jsched import errors
-from jsched.client.diagnosis import diagnose, identity_refused
+from jsched.client.diagnosis import diagnose
 from jsched.client.settings import ClientConfig
 from jsched.errors import Internal, JschedError, StartFailed, Unauthenticated, Unavailable
 
@@ -116,6 +116,8 @@ def _rebuild(reason: str, metadata: Mapping[str, str], message: str, config: Cli
         )
     cls = _BY_REASON.get(reason, Internal)
     if cls is Unauthenticated:
+        from jsched.client.identity import identity_refused
+
         return identity_refused(config, message)
     return cls(message, obj=obj, hint=hint or _identity_hint(cls, config))
 

@@ -18,6 +18,7 @@ _MAX_OFFSET = 2**64 - 1
 
 def start(spec: JobSpec, request_id: str | None) -> pb.StartJobRequest:
     """Return the request for a start; without a request id it gets one, so that it can be sent again."""
+    spec_fields.check_request_id(request_id)
     return pb.StartJobRequest(
         argv=spec.argv,
         env=spec.env,

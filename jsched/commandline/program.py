@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from jsched.commandline.layout import columns
 from jsched.commandline.parser import HelpWanted, Parser, UsageError, flag, split_flags
 from jsched.commandline.stderr import one_line, report, silence
+from jsched.commandline.stdout import written
 from jsched.errors import Internal, JschedError
 
 EXIT_FAILURE = 1
@@ -64,8 +65,8 @@ class Program:
         self._verb = ""
         try:
             code = self._dispatch(words)
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            with written():
+                pass
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
         except BrokenPipeError:
@@ -176,7 +177,8 @@ class Program:
 
     @staticmethod
     def _print(text: str) -> int:
-        sys.stdout.write(text)
+        with written():
+            sys.stdout.write(text)
         return 0
 
     def _fail(self, error: JschedError) -> int:

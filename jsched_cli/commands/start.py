@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jsched.commandline import written
 from jsched_cli.flags import add_output, connect
 from jsched_cli.output import as_json, print_json, print_line
 from jsched_cli.spec import add_spec, spec
@@ -37,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     wanted = spec(args)
     with connect(args) as client:
         job = client.start(wanted, request_id=args.request_id)
-    if args.output == "json":
-        print_json(as_json(job))
-    else:
-        print_line(job.id if args.quiet else f"JobID: {job.id} started")
+    with written(f"job {job.id} has been started all the same"):
+        if args.output == "json":
+            print_json(as_json(job))
+        else:
+            print_line(job.id if args.quiet else f"JobID: {job.id} started")
     return 0

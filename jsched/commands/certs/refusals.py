@@ -8,8 +8,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from jsched.ca.index import Kind, Standing, State
+from jsched.certificates.client_leaf import objection
 from jsched.certificates.keys import MIN_RSA_BITS
-from jsched.server.leaf import identities, objection
+from jsched.server.leaf import identities
 
 _SIGNED_BY = {Kind.SERVER: Kind.SERVER_CA, Kind.CLIENT: Kind.CLIENT_CA}
 

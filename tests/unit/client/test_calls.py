@@ -91,6 +91,46 @@ def test_a_certificate_that_has_ended_meanwhile_is_said_to_have(scripted: Script
             client.get(JOB_ID)
 
 
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ({"roles": ()}, "the certificate has 0 role extensions"),
+        ({"roles": (b"\x0c\x05Admin",)}, "the role 'Admin' has characters"),
+        ({"users": ("alice", "bob")}, "the certificate has 2 common names"),
+        ({"users": ()}, "the certificate has 0 common names"),
+        ({"purpose": None}, "the certificate has no extended key usage"),
+        ({"is_ca": True}, "the certificate is a CA's"),
+    ],
+)
+def test_what_is_wrong_with_the_callers_certificate_is_said(
+    scripted: Scripted, tmp_path: Path, odd: dict[str, Any], words: str
+) -> None:
+    """The server says no more than that an identity is invalid; the client says what its certificate lacks."""
+    error = refused_with(scripted, tmp_path, odd)
+    assert words in error.message
+    assert "one user and one role" in error.hint
+    assert "revoked" not in error.hint
+
+
+def test_a_role_in_the_organizational_unit_alone(scripted: Scripted, tmp_path: Path) -> None:
+    """A certificate that some servers accept is not said to be wrong, but that its role may be misplaced."""
+    error = refused_with(scripted, tmp_path, {"roles": (), "units": ("admin",)})
+    assert "(invalid identity)" in error.message
+    assert "revoked, or its role is not where the server looks: the certificate has 0 role extensions" in error.hint
+
+
+def refused_with(scripted: Scripted, tmp_path: Path, odd: dict[str, Any]) -> errors.JschedError:
+    """Return the error of a client with an odd certificate whose identity the server calls invalid."""
+    scripted.script = [refuse_with_info(grpc.StatusCode.UNAUTHENTICATED, "invalid identity", reason="UNAUTHENTICATED")]
+    config = scripted.config()
+    path = tmp_path / "odd.crt"
+    path.write_bytes(make_odd_client(make_ca("test CA"), **odd).certificate_pem)
+    with Client(config) as client, pytest.raises(errors.Unauthenticated) as caught:
+        client.config = replace(config, cert=path)
+        client.get(JOB_ID)
+    return caught.value
+
+
 def test_a_foreign_error_info_is_not_trusted(scripted: Scripted) -> None:
     """An ErrorInfo of another domain leaves the status code to decide."""
     scripted.script = [refuse_with_info(grpc.StatusCode.NOT_FOUND, "gone", "example.com", reason="INTERNAL")]
@@ -169,6 +209,13 @@ def test_the_callers_request_id_is_used(scripted: Scripted) -> None:
         client.start(JobSpec(["true"]), request_id="one")
     asyncio.run(main())
     assert [request.request_id for request in scripted.requests] == ["one", "two", "two"]
+
+
+def test_a_request_id_that_is_empty_is_refused(scripted: Scripted) -> None:
+    """An empty request id, which would be none and start a job each time, is an error before anything is sent."""
+    with Client(scripted.config()) as client, pytest.raises(errors.InvalidArgument, match="request_id"):
+        client.start(JobSpec(["true"]), request_id="")
+    assert scripted.requests == []
 
 
 def test_reading_waiting_and_stopping_are_sent_again(scripted: Scripted) -> None:

@@ -258,7 +258,7 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
     """Output that can't be written is an error, although it was buffered until the end."""
     with open("/dev/full", "wb") as full:
         done = subprocess.run([sys.executable, "-c", CLOSED], stdout=full, stderr=subprocess.PIPE, timeout=30)
-    assert (done.returncode, done.stderr) == (1, b"Error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, b"Error: can't write to stdout: No space left on device\n")
 
 
 def test_report_survives_a_closed_stderr() -> None:
