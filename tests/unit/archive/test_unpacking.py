@@ -18,7 +18,7 @@ from jsched.archive.tar import NOBODY
 from jsched.archive.unpacking import Unpacking
 from jsched.errors import InvalidArgument, ResourceExhausted
 from tests.helpers.archives import hard_link, member, pax, record, small, symlink, tar
-from tests.helpers.compressed import like_pzstd
+from tests.helpers.compressed import like_pzstd, skippable
 from tests.helpers.small_disk import small_disk
 from tests.helpers.trees import names, picture
 from tests.unit.archive.conftest import LIMITS, Unpack
@@ -164,11 +164,30 @@ def test_a_time_limit_ends_it(unpack: Unpack) -> None:
         unpack(large, LIMITS._replace(seconds=1, entries=10**9))
 
 
-def test_too_little_memory_is_said(unpack: Unpack) -> None:
+@pytest.mark.parametrize(
+    "needs",
+    [
+        pytest.param(lzma.compress(small(), filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29}]), id="xz"),
+        # One frame with a window of 128 MiB, and all of it as a raw block.
+        pytest.param(
+            b"\x28\xb5\x2f\xfd\0\x88" + (1 | len(small()) << 3).to_bytes(3, "little") + small(),
+            id="zstd",
+        ),
+    ],
+)
+def test_too_little_memory_is_said(unpack: Unpack, needs: bytes) -> None:
     """Data that needs more memory to be read than is allowed is refused for that."""
-    needs = lzma.compress(small(), filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29}])
-    with pytest.raises(ResourceExhausted, match="memory"):
+    with pytest.raises(ResourceExhausted, match="would take too much memory"):
         unpack(needs, LIMITS._replace(memory=64 * 1024 * 1024))
+
+
+def test_streams_without_content_cost_no_more_than_their_bytes(unpack: Unpack, tmp_path: Path) -> None:
+    """Empty frames and skippable ones in any number take no memory, and the time limit holds among them too."""
+    frames = (zstandard.compress(b"") + skippable()) * 20_000
+    assert unpack(frames + zstandard.compress(small()), LIMITS._replace(memory=64 * 1024 * 1024)).entries == 6
+    (tmp_path / "tree").rename(tmp_path / "before")
+    with pytest.raises(ResourceExhausted, match=r"takes (longer|more) than 1 seconds"):
+        unpack(frames * 100, LIMITS._replace(seconds=1))
 
 
 @pytest.mark.parametrize(

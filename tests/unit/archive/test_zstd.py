@@ -103,3 +103,11 @@ def test_a_skippable_frame_is_not_read() -> None:
             while stream.read(2**20):
                 pass
         assert reads < 2**20
+
+
+def test_without_the_library_zstd_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where zstandard is not installed, data that begins with a frame of either kind is refused, saying so."""
+    monkeypatch.setattr("jsched.archive.zstd.zstandard", None)
+    for data in (zstandard.compress(DATA), skippable(b"x")):
+        with pytest.raises(Refused, match="this server has no zstandard"):
+            read_all(data)
