@@ -147,7 +147,8 @@ class Engine:
         """Stop a job and return once its whole process tree is gone; harmless if it has ended.
 
         SIGTERM first, SIGKILL after `grace` seconds (the job's own if None, 0 = at once). A job whose
-        command is not executed yet, and is not within a second, has FAILED.
+        command is not executed yet, and is not within a second, has FAILED. Raises ResourceExhausted
+        if nothing is left of the job and its end can't be written for want of room.
         """
         if grace is not None:
             spec_fields.check_seconds("grace", grace)
@@ -160,7 +161,7 @@ class Engine:
         await self._draining.unless_begun(self._lifecycle.settle_start(live, by, wanted))
         if not live.ended.done():
             await self._lifecycle.request_stop(live, by, wanted, own_grace)
-        return StopResult(await self._draining.unless_begun(live.ended), already_ended=False)
+        return StopResult(await self._draining.unless_begun(live.stopped), already_ended=False)
 
     async def get(self, ref: str, *, visible_to: str | None = None) -> Job:
         """Return a job as it is now, with what it has used so far if it runs."""

@@ -28,7 +28,8 @@ class LiveJob:
     `request_id` is that of its start, if it had one. `stored` is the state that the database has;
     `started` and `ended` are resolved with the job, or with the error that kept it from starting.
     `pidfd` refers to the monitor and is readable once that has ended, pidfd_open(2). `rootfs` is
-    the digest of the root file system that it uses.
+    the digest of the root file system that it uses. `stopped` is `ended` for those who stop the job: it has
+    ResourceExhausted if nothing is left of the job and there is no room to write its end.
     """
 
     id: str
@@ -41,6 +42,7 @@ class LiveJob:
     rootfs: str = ""
     started: asyncio.Future[Job] = field(default_factory=_future)
     ended: asyncio.Future[Job] = field(default_factory=_future)
+    stopped: asyncio.Future[Job] = field(default_factory=_future)
 
     @property
     def monitor_gone(self) -> bool:
@@ -62,6 +64,6 @@ class LiveJob:
     def fail(self, error: JschedError) -> None:
         """Tell everyone who waits that the job was never started."""
         self.unwatch()
-        for future in (self.started, self.ended):
+        for future in (self.started, self.ended, self.stopped):
             if not future.done():
                 future.set_exception(error)

@@ -9,14 +9,18 @@ from collections.abc import Callable
 from jsched import recovery
 from jsched.config import Config
 from jsched.ending import Ending, from_record
+from jsched.errors import ResourceExhausted
+from jsched.job import Job
 from jsched.live import LiveJob
 from jsched.resources import Resources
-from jsched.state import advance
+from jsched.state import JobState, advance
 from jsched.store import Store
 from jsched.supervisor import record
 from jsched.supervisor.record import ExitRecord, RunRecord
 from jsched.tasks import Tasks, insist
 
+# Who stops a job waits so long for its end to be written.
+_PATIENCE = 3.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -100,16 +104,31 @@ class Settler:
         """Write a job's end down and tell everyone who waits for it; for live jobs and recovered ones alike."""
         live.settling = True
         after = advance(live.stored, ending.event)
-        job = await insist(live.id, lambda: self._store.advance(live.id, live.stored, after, ending.changes))
+        since = asyncio.get_running_loop().time()
+        job = await insist(live.id, lambda: self._write_end(live, after, ending, since))
         # Not before: a stop of this job that came later would end the monitor's next one.
         live.unwatch()
         self._release(live.id)
         del self._live[live.id]
         self._ended(live.id)
-        for future in (live.started, live.ended):
+        for future in (live.started, live.ended, live.stopped):
             if not future.done():
                 future.set_result(job)
         await asyncio.to_thread(self.forget, live.id)
+
+    async def _write_end(self, live: LiveJob, after: JobState, ending: Ending, since: float) -> Job:
+        try:
+            return await self._store.advance(live.id, live.stored, after, ending.changes)
+        except ResourceExhausted as error:
+            if asyncio.get_running_loop().time() - since >= _PATIENCE and not live.stopped.done():
+                live.stopped.set_exception(
+                    ResourceExhausted(
+                        f"nothing is left of job {live.id}, and its end can't be written: {error.message}",
+                        obj=live.id,
+                        hint="make room on the disk; how the job ended is written then",
+                    )
+                )
+            raise
 
     def forget(self, job_id: str) -> None:
         """Remove what monitors and servers have told each other about a job; blocking."""

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from jsched.errors import FailedPrecondition, Internal, JschedError, ResourceExhausted
 from jsched.store.schema import migrate
+from jsched.store.wal_room import WalRoom
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -45,7 +46,11 @@ class Sync(enum.Enum):
 class _Write:
     work: Callable[[sqlite3.Connection], Any]
     sync: Sync
+    grows: bool
     result: asyncio.Future[Any]
+
+
+_Settled = tuple[_Write, Any, Exception | None]
 
 
 class Connections:
@@ -68,7 +73,9 @@ class Connections:
         self._loop = asyncio.get_running_loop()
         self._writer = await asyncio.to_thread(self._prepare)
         # SQLite keeps no locks on this file, which closing a second descriptor would drop.
-        self._wal = await asyncio.to_thread(os.open, f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        self._wal = await asyncio.to_thread(os.open, f"{self._path}-wal", os.O_RDWR | os.O_CLOEXEC)
+        self._room = WalRoom(self._wal)
+        await asyncio.to_thread(self._room.have)
         self._reader = await self._loop.run_in_executor(self._reader_thread, self._connect)
         self._writer_thread = threading.Thread(target=self._serve_writes, name="store-writer", daemon=True)
         self._writer_thread.start()
@@ -82,13 +89,16 @@ class Connections:
         os.close(self._wal)
         self._writer.close()
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, sync: Sync = Sync.FIRST) -> T:
+    async def write(
+        self, work: Callable[[sqlite3.Connection], T], *, sync: Sync = Sync.FIRST, grows: bool = False
+    ) -> T:
         """Run `work` in a transaction and return its result once that is written, and on the disk as `sync` says.
 
-        What `work` raises undoes its own changes alone. Raises ResourceExhausted if the
-        disk is full or the file locked, Internal if the database has failed.
+        One that `grows` the database is refused where the others would have no room left after it.
+        What `work` raises undoes its own changes alone. Raises ResourceExhausted if the disk is full
+        or the file locked, Internal if the database has failed.
         """
-        write = _Write(work, sync, self._loop.create_future())
+        write = _Write(work, sync, grows, self._loop.create_future())
         self._queue.put(write)
         # A caller that goes away must not take back what is already being written.
         result: T = await asyncio.shield(write.result)
@@ -134,18 +144,35 @@ class Connections:
                 batch.append(write)
         return batch, False
 
-    def _commit(self, batch: list[_Write]) -> list[tuple[_Write, Any, Exception | None]]:
+    def _commit(self, batch: list[_Write]) -> list[_Settled]:
         if self._failure is not None:
             return [(write, None, self._failure) for write in batch]
+        refused: list[_Write] = []
+        if any(write.grows for write in batch) and not self._room.have():
+            refused = [write for write in batch if write.grows]
+            batch = [write for write in batch if not write.grows]
+        settled = self._transact(batch) if batch else []
+        return [*settled, *((write, None, self._no_space()) for write in refused)]
+
+    def _transact(self, batch: list[_Write], *, again: bool = False) -> list[_Settled]:
         try:
             self._set_full(any(write.sync is Sync.FIRST for write in batch))
             self._writer.execute("BEGIN IMMEDIATE")
             settled = [self._run(write) for write in batch]
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL and not again:
+                self._begin_wal_again()
+                return self._transact(batch, again=True)
             failure = self._give_up(error)
             return [(write, None, failure) for write in batch]
         return settled
+
+    def _begin_wal_again(self) -> None:
+        """Have what stands in the WAL brought into the database, after which its room is written over."""
+        for statement in ("ROLLBACK", "PRAGMA wal_checkpoint(PASSIVE)"):
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute(statement)
 
     def _set_full(self, full: bool) -> None:
         if full is not self._full:
@@ -158,7 +185,7 @@ class Connections:
         except OSError as error:
             self._fail(Internal(f"database {self._path}: {error.strerror}", obj=str(self._path)))
 
-    def _run(self, write: _Write) -> tuple[_Write, Any, Exception | None]:
+    def _run(self, write: _Write) -> _Settled:
         self._writer.execute("SAVEPOINT one")
         try:
             result = write.work(self._writer)
@@ -175,7 +202,7 @@ class Connections:
         with contextlib.suppress(sqlite3.Error):
             self._writer.execute("ROLLBACK")
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            return ResourceExhausted(f"database {self._path}: no space left on the disk", obj=str(self._path))
+            return self._no_space()
         if error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY:
             # Nothing was written, and what is on the disk is known: no reason to give up for good.
             return ResourceExhausted(
@@ -185,6 +212,11 @@ class Connections:
             )
         return self._fail(Internal(f"database {self._path}: {error}", obj=str(self._path)))
 
+    def _no_space(self) -> ResourceExhausted:
+        return ResourceExhausted(
+            f"database {self._path}: no space left on the disk", obj=str(self._path), hint="make room on the disk"
+        )
+
     def _fail(self, failure: JschedError) -> JschedError:
         self._failure = failure
         _LOG.critical("%s; nothing more will be written", failure)
@@ -192,7 +224,7 @@ class Connections:
         return failure
 
 
-def _settle(settled: list[tuple[_Write, Any, Exception | None]]) -> None:
+def _settle(settled: list[_Settled]) -> None:
     for write, result, error in settled:
         if write.result.done():
             continue

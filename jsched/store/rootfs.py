@@ -23,7 +23,7 @@ class RootfsTable:
 
         Raises AlreadyExists if it stands for another tree.
         """
-        return await self._connections.write(lambda db: _insert(db, rootfs))
+        return await self._connections.write(lambda db: _insert(db, rootfs), grows=True)
 
     async def all(self) -> list[Rootfs]:
         """Return all of them, ordered by name."""

@@ -76,7 +76,9 @@ class Store:
             **limits_columns(job.applied, job.unenforced),
             **walls_columns(job.walls),
         }
-        return await self._connections.write(lambda db: _insert(db, job, request_id, columns), sync=Sync.SOON)
+        return await self._connections.write(
+            lambda db: _insert(db, job, request_id, columns), sync=Sync.SOON, grows=True
+        )
 
     async def advance(self, job_id: str, before: JobState, after: JobState, changes: Mapping[str, Any]) -> Job:
         """Move a job from one state to the next, with the columns that change; return it afterwards.

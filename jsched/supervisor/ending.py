@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from jsched.isolation.cgroup_plan import CgroupUsage
 from jsched.supervisor import record
+from jsched.supervisor.exit_room import ExitRoom
 from jsched.supervisor.record import ExitRecord, RunRecord
 from jsched.supervisor.wire import LaunchRequest
 
 _RETRY = 1.0
-_MAY_PASS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_MAY_PASS = _FULL | frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN})
 
 
 class Usage(NamedTuple):
@@ -70,15 +72,15 @@ def from_status(
     )
 
 
-def write(exits_dir: str, ending: ExitRecord) -> None:
-    """Write an exit record; while the disk is full or memory short, try again until it works.
+def write(exits_dir: str, ending: ExitRecord, room: ExitRoom) -> None:
+    """Write an exit record, into `room` if the disk is full; without that, or short of memory, try until it works.
 
     Raises OSError for what won't pass: then this process must end, so that the job counts as lost.
     """
     complained = False
     while True:
         try:
-            record.write_exit(exits_dir, ending)
+            _write(exits_dir, ending, room)
         except OSError as error:
             if error.errno not in _MAY_PASS:
                 raise
@@ -88,6 +90,14 @@ def write(exits_dir: str, ending: ExitRecord) -> None:
             time.sleep(_RETRY)
         else:
             return
+
+
+def _write(exits_dir: str, ending: ExitRecord, room: ExitRoom) -> None:
+    try:
+        record.write_exit(exits_dir, ending)
+    except OSError as error:
+        if error.errno not in _FULL or not room.write(exits_dir, ending):
+            raise
 
 
 def sync(exits_dir: str, job_id: str) -> None:

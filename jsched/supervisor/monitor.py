@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from jsched.linux import process, syscalls
 from jsched.supervisor import ending, wire
+from jsched.supervisor.exit_room import ExitRoom
 from jsched.supervisor.spares import Spares
 from jsched.supervisor.watch import Monitor, Watch
 from jsched.supervisor.wire import LaunchRequest, Report
@@ -41,7 +42,7 @@ def serve(link: int, signals: int) -> None:
     """Watch the jobs that come through the link, each to its end; return when the server is gone."""
     pid = os.getpid()
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    monitor = Monitor(pid, process.start_time(pid), link, signals, null)
+    monitor = Monitor(pid, process.start_time(pid), link, signals, null, ExitRoom())
     wire.send_report(link, Report("", monitor=(monitor.pid, monitor.start)))
     spares = Spares()
     last: LaunchRequest | None = None

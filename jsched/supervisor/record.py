@@ -142,6 +142,11 @@ def write_exit(exits_dir: Directory, record: ExitRecord) -> None:
     record_file.write(exits_dir, record.job_id, record._asdict())
 
 
+def write_exit_into(fd: int, exits_dir: Directory, record: ExitRecord) -> None:
+    """Say how a job ended, in a file that was opened ahead and has no name yet; raises OSError."""
+    record_file.write_into(fd, exits_dir, record.job_id, record._asdict())
+
+
 def sync_exit(exits_dir: Directory, job_id: str) -> None:
     """Bring an exit record to the disk if it is still there; raises OSError.
 

@@ -46,6 +46,27 @@ def write(directory: Directory, job_id: str, fields: dict[str, Any]) -> None:
         os.rename(temporary, path(directory, job_id))
 
 
+def write_into(fd: int, directory: Directory, job_id: str, fields: dict[str, Any]) -> None:
+    """Write a record into a file that has no name yet, and give it the record's; raises OSError.
+
+    After a failure it can be done again.
+    """
+    content = _content(fields)
+    os.ftruncate(fd, len(content))
+    os.pwrite(fd, content, 0)
+    target = path(directory, job_id)
+    temporary = _temporary_path(target)
+    within = os.open(os.path.dirname(temporary), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # With a directory's descriptor it is linkat(2), which alone follows the link of /proc.
+        os.link(f"/proc/self/fd/{fd}", os.path.basename(temporary), dst_dir_fd=within, follow_symlinks=True)
+        os.rename(temporary, target)
+    finally:
+        os.close(within)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
 def read(directory: Directory, job_id: str, types: Types) -> dict[str, Any] | None:
     """Return these fields of a record, each of one of its types; None if there is none that is whole.
 
@@ -80,12 +101,10 @@ def read(directory: Directory, job_id: str, types: Types) -> dict[str, Any] | No
 @contextlib.contextmanager
 def _temporary(directory: Directory, job_id: str, fields: dict[str, Any]) -> Iterator[str]:
     """Write a whole file under a temporary name, which is gone afterwards if nobody renamed it."""
-    body = json.dumps(fields, separators=(",", ":")).encode()
-    directory, name = os.path.split(path(directory, job_id))
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}.{time.monotonic_ns()}")
+    temporary = _temporary_path(path(directory, job_id))
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
-        content = b"%s\ncrc32 %08x\n" % (body, crc32(body))
+        content = _content(fields)
         while content:
             content = content[os.write(fd, content) :]
         yield temporary
@@ -93,6 +112,16 @@ def _temporary(directory: Directory, job_id: str, fields: dict[str, Any]) -> Ite
         os.close(fd)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def _content(fields: dict[str, Any]) -> bytes:
+    body = json.dumps(fields, separators=(",", ":")).encode()
+    return b"%s\ncrc32 %08x\n" % (body, crc32(body))
+
+
+def _temporary_path(target: str) -> str:
+    directory, name = os.path.split(target)
+    return os.path.join(directory, f".{name}.{os.getpid()}.{time.monotonic_ns()}")
 
 
 def _is_sane(value: object) -> bool:

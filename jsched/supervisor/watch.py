@@ -20,6 +20,7 @@ from jsched.isolation.spare import Spare
 from jsched.linux import file_attributes, process, syscalls
 from jsched.supervisor import command, ending, logfile, record, walled, wire
 from jsched.supervisor.ending import Usage
+from jsched.supervisor.exit_room import ExitRoom
 from jsched.supervisor.steps import StepFailed, step
 from jsched.supervisor.stopping import Stopping, now
 from jsched.supervisor.tree import kill_tree
@@ -33,13 +34,17 @@ _NOTE_AFTER = 0.1
 
 
 class Monitor(NamedTuple):
-    """The process that watches, for all its jobs: who it is, and its descriptors (`null` reads from /dev/null)."""
+    """The process that watches, for all its jobs: who it is, and its descriptors (`null` reads from /dev/null).
+
+    `room` is for the exit record of the job that it has.
+    """
 
     pid: int
     start: int
     link: int
     signals: int
     null: int
+    room: ExitRoom
 
 
 class Watch:
@@ -100,6 +105,7 @@ class Watch:
         request = self._request
         self._log = step("log", logfile.create, request.log_path, request.log_gid)
         self._started = now()
+        step("record", self._monitor.room.have, request.exits_dir)
         self._run = step("record", _write_run, request, self._monitor)
         self._execute(self._log)
         self._stopping = Stopping(self._main, request.grace, request.timeout)
@@ -231,7 +237,7 @@ class Watch:
                 timed_out=self._stopping.timed_out,
                 killed=self._stopping.killed,
             )
-            ending.write(request.exits_dir, end)
+            ending.write(request.exits_dir, end, self._monitor.room)
             return
         name, number = self._failure or ("monitor", errno.ENOTRECOVERABLE)
         ending.write_failed_start(request, name, number, claimed=self._run is not None)

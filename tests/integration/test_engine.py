@@ -31,10 +31,12 @@ from jsched.errors import (
     InvalidArgument,
     NotFound,
     OutOfRange,
+    ResourceExhausted,
     StartFailed,
     Unavailable,
 )
 from jsched.linux import process
+from jsched.store import Store
 from tests.helpers.calls import DEADLINE, run
 from tests.helpers.feed import Feed
 from tests.helpers.open_config import open_config
@@ -335,3 +337,26 @@ def test_public_names() -> None:
         assert getattr(jsched, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         jsched.nonsense  # noqa: B018
+
+
+def test_a_stop_whose_end_cant_be_written_is_told_so_and_the_end_is_written_later(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stops a job is told that nothing is left of it and that there is no room for its end, which is kept."""
+
+    async def full(*_: object) -> Job:
+        raise ResourceExhausted("no space left")
+
+    async def test() -> None:
+        async with Engine(config) as engine:
+            job = await engine.start(JobSpec(("sleep", "1000")))
+            with monkeypatch.context() as patch:
+                patch.setattr(Store, "advance", full)
+                patch.setattr("jsched.settler._PATIENCE", 0)
+                with pytest.raises(ResourceExhausted, match=rf"nothing is left of job {job.id}.*no space left"):
+                    await engine.stop(job.id)
+                assert (await engine.get(job.id)).state is JobState.RUNNING
+            ended = await engine.wait(job.id)
+            assert (ended.state, ended.outcome) == (JobState.STOPPED, Signaled(15))
+
+    run(test())
