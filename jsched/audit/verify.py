@@ -13,13 +13,13 @@ from jsched.audit.trail import Trail
 from jsched.audit.walk import Place, Report, Walk
 
 
-def verify(files: Sequence[Path], anchors: Iterable[Link] = ()) -> Report:
+def verify(files: Sequence[Path], anchors: Iterable[Link] = (), expected: Iterable[Link] = ()) -> Report:
     """Return what is to be said of a trail's files, given oldest first; raises OSError if one can't be read."""
     with contextlib.ExitStack() as stack:
-        return _walk([stack.enter_context(path.open("rb")) for path in files], anchors)
+        return _walk([stack.enter_context(path.open("rb")) for path in files], anchors, expected)
 
 
-def verify_trail(trail: Trail, anchors: Iterable[Link] = ()) -> Report:
+def verify_trail(trail: Trail, anchors: Iterable[Link] = (), expected: Iterable[Link] = ()) -> Report:
     """Return what is to be said of all files of a trail, which may be growing; raises OSError."""
     while True:
         files = trail.files()
@@ -30,11 +30,11 @@ def verify_trail(trail: Trail, anchors: Iterable[Link] = ()) -> Report:
                 continue
             # None was put aside meanwhile: then a name would not be of the file that was meant.
             if trail.files() == files:
-                return _walk(opened, anchors)
+                return _walk(opened, anchors, expected)
 
 
-def _walk(files: Iterable[BinaryIO], anchors: Iterable[Link]) -> Report:
-    walk = Walk(anchors)
+def _walk(files: Iterable[BinaryIO], anchors: Iterable[Link], expected: Iterable[Link]) -> Report:
+    walk = Walk(anchors, expected)
     for file in files:
         walk.begin_file()
         for number, text in enumerate(file, 1):

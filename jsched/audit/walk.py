@@ -45,12 +45,16 @@ class Report:
 
 
 class Walk:
-    """A walk over the lines of a trail, from the oldest on."""
+    """A walk over the lines of a trail, from the oldest on.
 
-    def __init__(self, anchors: Iterable[Link]) -> None:
+    Of `anchors` those count whose lines are there, or should be; the lines of `expected` have to be there.
+    """
+
+    def __init__(self, anchors: Iterable[Link], expected: Iterable[Link] = ()) -> None:
         self._report = Report()
         self._anchors: dict[int, set[str]] = {}
-        for anchor in anchors:
+        self._expected = set(expected)
+        for anchor in {*anchors, *self._expected}:
             self._anchors.setdefault(anchor.seq, set()).add(anchor.hash)
         self._last: Link = ORIGIN
         self._last_place: Place | None = None
@@ -91,6 +95,7 @@ class Walk:
         self._tell_strange("is no line of the trail: it was changed, put in or damaged")
         if whole:
             self._check_beginning()
+            self._check_early_anchors()
         self._check_end(whole)
         return self._report
 
@@ -108,7 +113,7 @@ class Walk:
         size = line.skipped.bytes
         if line.link.seq == 1:
             self._note(first, f"to here {size} bytes of a version without a chain, which the next line vouches for")
-        elif b"\n" not in inner:
+        elif b"\n" not in inner and line.skipped == chain.skipping(inner):
             self._note(first, f"was cut off after {size} bytes when a server ended; the next line says so")
         else:
             self._problem(first, f"{size} bytes are no lines of the trail; a server found them when it started")
@@ -189,6 +194,26 @@ class Walk:
             )
         else:
             self._problem(None, "the first line was changed: it does not have the hash that a trail begins with")
+
+    def _check_early_anchors(self) -> None:
+        """Say which anchors are of lines before the first one, which nothing here can be compared with."""
+        first = self._report.first
+        if first is None:
+            return
+        early = 0
+        for seq in sorted(seq for seq in self._anchors if seq < first.link.seq):
+            for anchor in sorted(Link(seq, value) for value in self._anchors[seq]):
+                if seq == first.link.seq - 1:
+                    if anchor.hash != first.prev:
+                        self._problem(None, f"line {seq} was not the one that the first line follows: {anchor}")
+                elif anchor in self._expected:
+                    self._problem(
+                        None, f"the anchor {anchor} can't be checked: the trail begins with line {first.link.seq}"
+                    )
+                else:
+                    early += 1
+        if early:
+            self._note(None, f"{early} anchors are of lines before the first one, and were not checked")
 
     def _check_end(self, whole: bool) -> None:
         furthest = max(self._anchors, default=0)

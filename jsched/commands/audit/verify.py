@@ -4,7 +4,9 @@ Every line has a number and the hash of the line before, so a line that was chan
 or taken out is found, and so is a file that is missing. An end that was cut off, and a chain that
 somebody has made anew, are found only with an anchor: the number and the hash of a line, as the
 server says them in its own log and in audit.anchor beside the trail. Give those that were kept
-where nobody who can change the trail can change them. The exit code is 1 if anything is wrong.
+where nobody who can change the trail can change them. An anchor of --expect, and the newest of
+--anchors, has to be of a line that is there; that an older one was not checked is said. The exit
+code is 1 if anything is wrong.
 
 Without files the whole trail of the server is verified; files are to be given oldest first.
 """
@@ -54,28 +56,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Verify, and print what was found."""
-    anchors = [_anchor(text) for text in args.expect]
-    if args.anchors is not None:
-        anchors += chain.find_anchors(_text(args.anchors))
+    expected = [_anchor(text) for text in args.expect]
+    anchors = [] if args.anchors is None else chain.find_anchors(_text(args.anchors))
+    if anchors:
+        # Lines of older ones may have been removed since; with none that is there, nothing would be checked.
+        expected.append(max(anchors))
     try:
-        report = _verify(args, anchors)
+        report = _verify(args, anchors, expected)
     except OSError as error:
         raise NotFound(f"{error.filename} can't be read: {error.strerror}", obj=str(error.filename)) from None
-    _show(report, len(anchors))
+    _show(report, len({*anchors, *expected}))
     return 1 if report.problems else 0
 
 
-def _verify(args: argparse.Namespace, anchors: list[Link]) -> Report:
+def _verify(args: argparse.Namespace, anchors: list[Link], expected: list[Link]) -> Report:
     """Verify the files, or the whole trail with the anchor beside it, which is added to `anchors`."""
     if args.files and not (len(args.files) == 1 and args.files[0].is_dir()):
         if directory := next(filter(Path.is_dir, args.files), None):
             raise UsageError(f"{directory} is a directory: give it alone, or files alone")
-        return verify(args.files, anchors)
+        return verify(args.files, anchors, expected)
     trail = Trail(args.files[0] / places.NAME) if args.files else places.trail_of(args)
     places.check(trail)
     beside = trail.anchor()
     anchors += [beside] if beside else []
-    return verify_trail(trail, anchors)
+    return verify_trail(trail, anchors, expected)
 
 
 def _anchor(text: str) -> Link:

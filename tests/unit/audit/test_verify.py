@@ -132,6 +132,22 @@ def test_an_end_that_is_cut_off_shows_against_an_anchor(tmp_path: Path, lines: l
     ]
 
 
+def test_an_anchor_of_a_line_that_is_not_there_was_not_found(tmp_path: Path, lines: list[bytes]) -> None:
+    """An anchor from before the beginning is said not to be checked, and is a problem if it was to be there."""
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b"".join(lines[4:]))
+    beginning, early, forged = link_of(lines[3]), link_of(lines[1]), Link(2, "0" * 64)
+    for anchor in (early, forged):
+        assert wrong(verify([path], [beginning], [anchor])) == [
+            f"trail: the anchor {anchor} can't be checked: the trail begins with line 5"
+        ]
+    report = verify([path], [beginning, early])
+    assert report.problems == []
+    assert "1 anchors are of lines before the first one, and were not checked" in [text for _, text in report.notes]
+    other = Link(4, "0" * 64)
+    assert f"trail: line 4 was not the one that the first line follows: {other}" in wrong(verify([path], [other]))
+
+
 def test_a_chain_made_anew_shows_against_an_anchor(tmp_path: Path, lines: list[bytes]) -> None:
     """Who makes all later hashes fit is found by an anchor of any line from the change on."""
     forged, link = lines[:4], link_of(lines[3])
@@ -180,6 +196,15 @@ def test_a_torn_line_that_the_next_one_tells_of(tmp_path: Path, lines: list[byte
         assert "20 bytes that stood before it are missing, or were changed" in str(
             looked_at(tmp_path, [*lines, between, told]).problems
         )
+
+
+def test_a_whole_line_that_is_none_of_the_trail_is_no_line_that_was_cut_off(tmp_path: Path, lines: list[bytes]) -> None:
+    """What stood there with its line break when a server came is foreign, also if that server tells of it."""
+    foreign = b"junk\n"
+    told, _ = seal(body({"event": "call"}), link_of(lines[-1]), chain.skipping(foreign))
+    assert wrong(looked_at(tmp_path, [*lines, foreign, told])) == [
+        "line 10: 5 bytes are no lines of the trail; a server found them when it started"
+    ]
 
 
 def test_a_line_that_tells_of_nothing(tmp_path: Path, lines: list[bytes]) -> None:
