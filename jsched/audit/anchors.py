@@ -64,7 +64,8 @@ class Anchors:
 
     def _write(self, link: Link) -> None:
         # In place and always as long: that works on a full disk.
-        descriptor = os.open(self._trail.anchor_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self._trail.anchor_path, flags, 0o600)
         try:
             os.pwrite(descriptor, f"{link.seq:020}:{link.hash}\n".encode("ascii"), 0)
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,8 @@ from jsched.linux import space
 
 # Set aside in steps, so that the last step that fits is had.
 _STEP = 1 << 16
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+# A FIFO or a link in the file's place would have the lines go elsewhere.
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 UNLIMITED = sys.maxsize
 
 
@@ -47,6 +49,9 @@ class Writer:
 
     def _open(self) -> None:
         descriptor = os.open(self._trail.path, _FLAGS | os.O_CREAT, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "is not a regular file", str(self._trail.path))
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = descriptor
@@ -116,7 +121,7 @@ class Writer:
     def displaced(self) -> str:
         """Return what somebody else has done to the file since the last line: nothing as a rule."""
         try:
-            status = os.stat(self._trail.path)
+            status = os.lstat(self._trail.path)
         except FileNotFoundError:
             return "the file was moved away or removed"
         if (status.st_dev, status.st_ino) != self._identity:

@@ -33,6 +33,8 @@ def room(config: Config) -> Finding:
 def trail(config: Config) -> Finding:
     """Whether the last lines fit each other and what the server has written down of them."""
     trail = Trail(config.audit_log)
+    if trail.path.is_symlink() or (trail.path.exists() and not trail.path.is_file()):
+        return fail(_SUBJECT, f"{trail.path} is not a regular file", "move it away; the server makes a new one")
     if not trail.path.exists():
         return ok(_SUBJECT, f"{trail.path}, to be made")
     if not os.access(trail.path, os.R_OK | os.W_OK):

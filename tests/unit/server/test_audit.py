@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from jsched.audit import chain
 from jsched.audit.trail import Trail
 from jsched.audit.verify import verify
 from jsched.audit_config import AuditConfig
+from jsched.errors import FailedPrecondition, JschedError
 from jsched.server.audit import Audit
 from tests.helpers.audit import assert_whole, entry, jobs_in, lines_in, verified, write_all
 
@@ -200,6 +202,45 @@ def test_a_file_that_is_cut_while_it_is_written(path: Path) -> None:
     assert [(line["seq"], line["event"]) for line in lines] == [(3, "trail_displaced"), (4, "call")]
     assert lines[0]["reason"].startswith("the file has 0 bytes")
     assert verified(path).problems
+
+
+@pytest.mark.parametrize("put", [lambda path: os.mkfifo(path), lambda path: path.symlink_to("elsewhere")])
+def test_what_is_no_file_of_its_own_is_not_written_to(path: Path, put: Callable[[Path], None]) -> None:
+    """With a FIFO or a link under the trail's name no server starts, and one that runs refuses what needs a line."""
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.touch()
+
+    async def write_and_replace() -> None:
+        async with Audit(path) as audit:
+            await audit.write(entry("a"))
+            os.rename(path, path.with_name("moved"))
+            put(path)
+            with pytest.raises(JschedError, match="can't be written"):
+                await audit.write(entry("b"))
+            os.unlink(path)
+            await audit.event("again")
+
+    asyncio.run(write_and_replace())
+    assert elsewhere.read_bytes() == b""
+    assert [line["event"] for line in lines_in(path)] == ["trail_displaced", "again"]
+    path.unlink()
+    put(path)
+
+    async def start() -> None:
+        with pytest.raises(FailedPrecondition, match=str(path)):
+            Audit(path)
+
+    asyncio.run(start())
+    assert elsewhere.read_bytes() == b""
+
+
+def test_a_foreign_line_is_found_by_verify(path: Path) -> None:
+    """A whole line that somebody has appended while no server ran is wrong, though the next line accounts for it."""
+    asyncio.run(write_all(path, entry("a")))
+    with path.open("ab") as file:
+        file.write(b"junk\n")
+    asyncio.run(write_all(path, entry("b")))
+    assert ["5 bytes are no lines of the trail" in text for _, text in verified(path).problems] == [True]
 
 
 def test_events_are_lines_as_well(path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,11 +24,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "audit.jsonl"
 
 
-def test_a_failed_write_is_an_error_for_the_caller() -> None:
+def test_a_failed_write_is_an_error_for_the_caller(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing can be written, every caller is told, and the audit says that it fails."""
 
-    async def write_to_full_device() -> None:
-        async with Audit(Path("/dev/full")) as audit:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def write_to_full_disk() -> None:
+        async with Audit(path) as audit:
+            await audit.write(entry())
+            monkeypatch.setattr("jsched.audit.writer.os.write", full)
             assert not audit.failing
             hold = await audit.hold()
             for _ in range(2):
@@ -37,11 +44,7 @@ def test_a_failed_write_is_an_error_for_the_caller() -> None:
                 await audit.hold()
             assert not await audit.event("server_start")
 
-    anchor = Path("/dev/full").with_suffix(".anchor")
-    try:
-        asyncio.run(write_to_full_device())
-    finally:
-        anchor.unlink(missing_ok=True)
+    asyncio.run(write_to_full_disk())
 
 
 def test_a_line_that_was_begun_is_finished(path: Path) -> None:
