@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jsched.errors import AlreadyExists, Internal, InvalidArgument, JschedError
+from jsched.errors import AlreadyExists, Internal, JschedError
 from jsched.job import Job, JobFilter, JobPage, JobSpec
 from jsched.state import LIVE_STATES, JobState
 from jsched.store import lookup
 from jsched.store.connection import Connections, Sync
+from jsched.store.page_token import PageTokens
 from jsched.store.rootfs import RootfsTable
 from jsched.store.rows import (
     JobRecord,
@@ -27,7 +25,6 @@ from jsched.store.rows import (
     walls_columns,
 )
 
-_TOKEN_DIGEST = 12
 # A page fits into the 4 MiB that a gRPC client accepts if it is not told otherwise; a row has
 # about so much besides what callers may make long.
 _PAGE_BYTES = 3 * 1024 * 1024
@@ -48,9 +45,10 @@ class Store:
     async def open(self) -> None:
         """Open or make the database; raises FailedPrecondition if it can't be used."""
         await self._connections.open()
-        self._token_key: bytes = await self._connections.read(
+        secret: bytes = await self._connections.read(
             lambda db: db.execute("SELECT value FROM meta WHERE key = 'page_token_key'").fetchone()[0]
         )
+        self._tokens = PageTokens(secret)
 
     async def close(self) -> None:
         """Finish waiting writes and close the database."""
@@ -133,30 +131,10 @@ class Store:
         Fewer if they are large. Raises InvalidArgument for a token that this database did not give for this filter.
         """
         scope = _scope(wanted)
-        before = self._position(token, scope) if token else None
+        before = self._tokens.position(token, scope) if token else None
         records, more = await self._connections.read(lambda db: _page(db, wanted, size, before))
-        following = self._token(records[-1].seq, scope) if more else ""
+        following = self._tokens.token(records[-1].seq, scope) if more else ""
         return JobPage(tuple(record.job for record in records), following)
-
-    def _token(self, seq: int, scope: bytes) -> str:
-        position = seq.to_bytes(8, "big")
-        return base64.urlsafe_b64encode(position + self._digest(position, scope)).decode()
-
-    def _position(self, token: str, scope: bytes) -> int:
-        try:
-            content = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-        except (UnicodeEncodeError, binascii.Error):
-            content = b""
-        if len(content) != 8 + _TOKEN_DIGEST or content[8:] != self._digest(content[:8], scope):
-            raise InvalidArgument(
-                "page_token is not one that this list gave",
-                obj="page_token",
-                hint="pass next_page_token of the page before, with the same filters",
-            )
-        return int.from_bytes(content[:8], "big")
-
-    def _digest(self, position: bytes, scope: bytes) -> bytes:
-        return hashlib.blake2s(position + scope, key=self._token_key, digest_size=_TOKEN_DIGEST).digest()
 
 
 def _insert(db: sqlite3.Connection, job: Job, request_id: str | None, columns: Mapping[str, Any]) -> tuple[Job, bool]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -246,12 +247,13 @@ def test_a_page_that_is_just_full_is_the_last(tmp_path: Path) -> None:
 
 
 def test_page_tokens_that_were_not_given_are_refused(tmp_path: Path) -> None:
-    """A token that is made up, changed, or of another filter is an error, not a page."""
+    """A token that is made up, changed, or of another filter is an error, not a page; none has its row's number."""
 
     async def body(store: Store) -> None:
         for _ in range(3):
             await store.insert(a_job(), None, BOOT)
         token = (await store.page(JobFilter(), 1, "")).next_page_token
+        assert (3).to_bytes(8, "big") not in base64.urlsafe_b64decode(token)
         flipped = ("A" if token[3] != "A" else "B").join((token[:3], token[4:]))
         for wanted, bad in (
             (JobFilter(), "made-up"),
