@@ -10,9 +10,10 @@ from jsched.errors import JschedError
 from jsched.policy.access import authorize
 from jsched.policy.grant import OWNED, Refused
 from jsched.policy.verbs import Verb
+from jsched.server.audit_entry import Entry
 from jsched.server.call import CallContext
 from jsched.server.identity import InvalidIdentity, check_certificate, client_certificate, identity_of
-from jsched.server.leaf import Leaf
+from jsched.server.leaf import Identity, Leaf
 from jsched.server.methods import METHODS, OPEN_METHODS
 from jsched.server.open_calls import OpenCalls
 from jsched.server.policy_source import PolicySource
@@ -67,7 +68,11 @@ class Callers:
         Open methods take a good certificate, whomever it names.
         """
         certificate = client_certificate(context.auth_context())
-        leaf = check_certificate(certificate, self._trusted.current)
+        try:
+            leaf = check_certificate(certificate, self._trusted.current)
+        except InvalidIdentity as error:
+            self._note_refused(call.entry, error.leaf)
+            raise
         if call.entry.method in OPEN_METHODS:
             call.entry.serial = leaf.serial
         else:
@@ -75,6 +80,14 @@ class Callers:
         call.certificate = certificate
         self.calls.enter(call)
         self._first_end = min(self._first_end, _good_until(leaf))
+
+    def _note_refused(self, entry: Entry, leaf: Leaf | None) -> None:
+        """Have the line of a refused call say whom the certificate names, for it may do nothing."""
+        if leaf is None or entry.method in OPEN_METHODS:
+            return
+        named = leaf.named(self._policies.policy.role_source)
+        if isinstance(named, Identity):
+            entry.user, entry.role = named.user, named.role
 
     def check_policy(self, call: CallContext, _: Context) -> None:
         """Decide whether the caller may; raises Refused, also for a method that no table knows."""

@@ -21,14 +21,15 @@ __all__ = ["Identity", "InvalidIdentity", "check_certificate", "client_certifica
 class InvalidIdentity(Unauthenticated):
     """The caller's certificate does not give one clear identity.
 
-    Clients learn no more than the message; `reason` and `serial` ("" if unknown) are for the
-    audit alone.
+    Clients learn no more than the message; `reason`, `serial` ("" if unknown) and `leaf`, what a
+    trusted CA has signed though it is not good now, are for the audit alone.
     """
 
-    def __init__(self, reason: str, serial: str = "") -> None:
+    def __init__(self, reason: str, serial: str = "", leaf: Leaf | None = None) -> None:
         super().__init__("invalid identity", hint="ask your administrator for a valid certificate with a role")
         self.reason = reason
         self.serial = serial
+        self.leaf = leaf
 
 
 def client_certificate(auth_context: Mapping[str, Iterable[bytes]]) -> bytes:
@@ -55,16 +56,16 @@ def check_certificate(pem: bytes, trust: Trust) -> Leaf:
         raise InvalidIdentity(leaf.reason, leaf.serial)
     now = time.time()
     if now < leaf.starts:
-        raise InvalidIdentity(f"the certificate is not valid before {_moment(leaf.starts)}", leaf.serial)
+        raise InvalidIdentity(f"the certificate is not valid before {_moment(leaf.starts)}", leaf.serial, leaf)
     if now > leaf.ends:
-        raise InvalidIdentity(f"the certificate expired at {_moment(leaf.ends)}", leaf.serial)
+        raise InvalidIdentity(f"the certificate expired at {_moment(leaf.ends)}", leaf.serial, leaf)
     for signer in leaf.signers:
         if signer.starts <= now <= signer.ends:
             break
     else:
-        raise InvalidIdentity("the CA that has signed the certificate is not valid now", leaf.serial)
+        raise InvalidIdentity("the CA that has signed the certificate is not valid now", leaf.serial, leaf)
     if trust.has_revoked(leaf):
-        raise InvalidIdentity("the certificate is revoked", leaf.serial)
+        raise InvalidIdentity("the certificate is revoked", leaf.serial, leaf)
     return leaf
 
 

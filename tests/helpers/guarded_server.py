@@ -7,6 +7,7 @@ grpc is imported, and only once. `GuardedServer` starts one from a test.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import subprocess
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
+from unittest import mock
 
 from jsched.server import tls
 
@@ -22,12 +24,16 @@ MAX_STREAMS = 8
 
 
 class GuardedServer:
-    """The server as a test sees it: its port, the handlers reached, the lines of its audit."""
+    """The server as a test sees it: its port, the handlers reached, the lines of its audit.
 
-    def __init__(self, certs_dir: Path, audit: Path, *, prepared: bool = True) -> None:
+    With `full` no line can be written, on a file system that sets nothing aside.
+    """
+
+    def __init__(self, certs_dir: Path, audit: Path, *, prepared: bool = True, full: bool = False) -> None:
         self._audit = audit
         self._log = audit.with_suffix(".log").open("w+") if audit.parent.is_dir() else None
-        words = [sys.executable, "-m", "tests.helpers.guarded_server", str(certs_dir), str(audit), str(int(prepared))]
+        flags = [str(int(prepared)), str(int(full))]
+        words = [sys.executable, "-m", "tests.helpers.guarded_server", str(certs_dir), str(audit), *flags]
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
@@ -87,12 +93,25 @@ class GuardedServer:
             self._log.close()
 
 
-def main(certs_dir: Path, audit_path: Path, prepared: bool) -> None:
+def main(certs_dir: Path, audit_path: Path, prepared: bool, full: bool) -> None:
     """Serve until stdin ends."""
     logging.basicConfig(level=logging.INFO)
+    if full:
+        _fill()
     if prepared:
         tls.prepare(certs_dir)
     asyncio.run(_serve(certs_dir, audit_path))
+
+
+def _fill() -> None:
+    def set_aside(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    def write(*_: object) -> tuple[int, OSError]:
+        return 0, OSError(errno.ENOSPC, "no space left")
+
+    mock.patch("jsched.linux.space.set_aside", set_aside).start()
+    mock.patch("jsched.audit.writer.Writer._write", write).start()
 
 
 async def _serve(certs_dir: Path, audit_path: Path) -> None:
@@ -148,4 +167,4 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), bool(int(sys.argv[3])))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), bool(int(sys.argv[3])), bool(int(sys.argv[4])))

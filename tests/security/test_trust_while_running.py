@@ -93,6 +93,16 @@ def reasons(server: GuardedServer, client: Client | Issued) -> dict[str, str]:
     }
 
 
+def named(server: GuardedServer, client: Client | Issued) -> set[tuple[str, str]]:
+    """The users and roles that the refused calls of GetJob with this certificate have in the audit."""
+    serial = f"{client.certificate.serial_number:x}"
+    return {
+        (line["user"], line["role"])
+        for line in server.audit
+        if line["serial"] == serial and line["status"] == "UNAUTHENTICATED" and line["method"].endswith("/GetJob")
+    }
+
+
 def open_calls(server: GuardedServer) -> int:
     return int(server.ask("open"))
 
@@ -126,6 +136,7 @@ def test_a_revoked_client_is_out(realm: Realm, server: GuardedServer) -> None:
     why = reasons(server, mallory)
     assert set(why) == {*ALL_REFUSED, "GetJob"}
     assert set(why.values()) == {"the certificate is revoked"}
+    assert named(server, mallory) == {("mallory", "admin")}
     wait_until(lambda: open_calls(server) == 0, DEADLINE, "no calls being open")
 
 
@@ -171,6 +182,7 @@ def test_an_expired_client_is_out_and_stays_out(realm: Realm, server: GuardedSer
     assert set(reasons(server, client).values()) == {
         f"the certificate expired at {client.certificate.not_valid_after_utc.isoformat()}"
     }
+    assert {bool(user and role) for user, role in named(server, client)} == {True}
     with realm.channel(server, client) as channel:
         assert get(channel) == "UNAVAILABLE"
 

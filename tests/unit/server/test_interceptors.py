@@ -304,9 +304,10 @@ def test_a_line_stays_small_whatever_is_sent(server: GuardedServer, jobs: jobs_p
 def test_without_an_audit_nothing_is_done(realm: Realm, tmp_path: Path) -> None:
     """Where the audit can't be written the call fails, and from then on no handler is reached."""
     admin = realm.client("root", "admin")
-    audit = tmp_path / "audit.jsonl"
-    audit.symlink_to("/dev/full")
-    with GuardedServer(realm.certs_dir, audit) as server, realm.channel(server, admin) as channel:
+    with (
+        GuardedServer(realm.certs_dir, tmp_path / "audit.jsonl", full=True) as server,
+        realm.channel(server, admin) as channel,
+    ):
         jobs = stub(channel)
         for call in (
             lambda: jobs.GetJob(pb.GetJobRequest()),
@@ -324,9 +325,10 @@ def test_without_an_audit_nothing_is_done(realm: Realm, tmp_path: Path) -> None:
 
 def test_a_stream_without_a_line_sends_nothing(realm: Realm, tmp_path: Path) -> None:
     """Where the line that a stream is open can't be written, no message leaves."""
-    audit = tmp_path / "audit.jsonl"
-    audit.symlink_to("/dev/full")
-    with GuardedServer(realm.certs_dir, audit) as server, realm.channel(server, realm.client()) as channel:
+    with (
+        GuardedServer(realm.certs_dir, tmp_path / "audit.jsonl", full=True) as server,
+        realm.channel(server, realm.client()) as channel,
+    ):
         stream = stub(channel).StreamOutput(pb.StreamOutputRequest(job_id="j1", follow=True))
         error = refused(lambda: next(stream))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -90,9 +90,9 @@ def test_inherits_nothing(bench: Bench) -> None:
         kept = os.open("/etc/hostname", os.O_RDONLY)
         os.set_inheritable(kept, True)
         run = await bench.launch("sleep", "1000")
-        # 0, 1, 2, the server's socket, signalfd; and 0, 1, 2, link, signalfd, /dev/null, log.
+        # 0, 1, 2, the server's socket, signalfd; and 0, 1, 2, link, signalfd, /dev/null, log, exit room.
         wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) == 5, 20, "the launcher's descriptors")
-        wait_until(lambda: len(os.listdir(f"/proc/{run.monitor_pid}/fd")) == 7, 20, "the monitor's descriptors")
+        wait_until(lambda: len(os.listdir(f"/proc/{run.monitor_pid}/fd")) == 8, 20, "the monitor's descriptors")
         assert _name(pid) == "jsched-launcher"
         assert _name(run.monitor_pid) == "jsched-monitor"
         os.close(kept)
