@@ -161,7 +161,7 @@ def test_the_documented_list_keeps_out(by_openssl: Server) -> None:
     with pytest.raises(Unauthenticated):
         audited(by_openssl, by_openssl.certs / "mallory.toml")
     last = ended_calls(by_openssl)[-1]
-    assert (last["user"], last["decision"]) == ("", "deny")
+    assert (last["user"], last["decision"]) == ("mallory", "deny")
     assert "revoked" in last["reason"]
 
 

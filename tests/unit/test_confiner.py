@@ -415,8 +415,8 @@ def test_a_trial_that_is_killed_is_no_refusal(tmp_path: Path, monkeypatch: pytes
     """Whoever kills the trial of the best walls each time gets no server, and not one with weaker walls."""
     python, killed = tmp_path / "python", tmp_path / "killed"
     # A user namespace's map begins so, and the weaker walls have none.
-    kill = f"case \"$3\" in *'[[0, '*) echo x >>{killed}; kill -9 $$;; esac"
-    python.write_text(f'#!/bin/sh\n{kill}\nexec {sys.executable} "$@"\n')
+    kill = f"case \"$3\" in *'[[0, '*) echo x >>'{killed}'; kill -9 $$;; esac"
+    python.write_text(f'#!/bin/sh\n{kill}\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
