@@ -36,10 +36,10 @@ def disk(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("rate", "limit", "size", "count"),
     [
-        ("read_bps", 4 * MIB, 128 * 1024, 64),
-        ("write_bps", 4 * MIB, 128 * 1024, 64),
-        ("read_iops", 100, 4096, 200),
-        ("write_iops", 100, 4096, 200),
+        ("read_bps", 4 * MIB, 128 * 1024, 128),
+        ("write_bps", 4 * MIB, 128 * 1024, 128),
+        ("read_iops", 100, 4096, 400),
+        ("write_iops", 100, 4096, 400),
     ],
 )
 def test_rate(
@@ -51,14 +51,15 @@ def test_rate(
     size: int,
     count: int,
 ) -> None:
-    """Two seconds' worth of transfer take two seconds, within a tenth, and are counted."""
+    """Four seconds' worth of transfer take four seconds, within a tenth, and are counted."""
     reading = rate.startswith("read")
     transfer = (
         [f"if={disk}", "of=/dev/null", "iflag=direct"] if reading else ["if=/dev/zero", f"of={disk}", "oflag=direct"]
     )
     command = f"exec dd {' '.join(transfer)} bs={size} count={count} conv=notrunc 2>{tmp_path}/told"
     moved = count * (size if rate.endswith("bps") else 1)
-    # On a machine that is busy with other things it may be slower for once, but never faster.
+    # On a machine that is busy with other things it may be slower for once, and in a guest, whose clock such a
+    # machine holds up, faster. A limit that does not hold is missed each time.
     for _ in range(5):
         cgroup, monitor = start(Limits(disk=(DiskLimit(disk, **{rate: limit}),)), "sh", "-c", command)
         assert monitor.wait() == 0
@@ -66,7 +67,7 @@ def test_rate(
         seconds = re.search(r"copied, ([0-9.]+) s", told)
         assert seconds is not None, told
         measured = moved / float(seconds[1])
-        if measured >= 0.9 * limit:
+        if measured == pytest.approx(limit, rel=0.1):
             break
     assert measured == pytest.approx(limit, rel=0.1)
     usage = cgroup.usage()
