@@ -10,6 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.server import Server
+
+
+@contextmanager
+def server_on_a_small_disk(root: Path, certs: Path, size: int) -> Iterator[Server]:
+    """A server that is not started, with its data on a file system of `size` bytes; it has room again when it ends."""
+    server = Server(root, certs)
+    root.mkdir()
+    with small_disk(server.data_dir, size) as disk:
+        try:
+            yield server
+        finally:
+            empty(disk)
+            server.close()
+
 
 @contextmanager
 def small_disk(path: Path, size: int) -> Iterator[Path]:
@@ -29,3 +44,8 @@ def fill(directory: Path) -> None:
     with (directory / "fill").open("ab", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass
+
+
+def empty(directory: Path) -> None:
+    """Give back what `fill` has taken."""
+    (directory / "fill").unlink(missing_ok=True)

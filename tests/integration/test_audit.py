@@ -11,7 +11,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from tests.helpers import calls
 from tests.helpers.aftermath import DEADLINE, in_background
 from tests.helpers.feed import Feed
 from tests.helpers.server import BIN, Server
-from tests.helpers.small_disk import fill, small_disk
+from tests.helpers.small_disk import fill, server_on_a_small_disk
 from tests.helpers.trail import trail
 from tests.helpers.wait import wait_until
 
@@ -99,30 +99,34 @@ def test_a_start_whose_caller_has_gone_names_its_job(server: Server) -> None:
     assert any(line["status"] == "CANCELLED" for line in lines())
 
 
-def test_the_chain_goes_on_through_kills(server: Server) -> None:
-    """Killed with SIGKILL in the middle of its calls, again and again, the server goes on with the chain."""
+def kill_again_and_again(server: Server, verb: str, act: Callable[[Client], object]) -> None:
+    """Kill the server with SIGKILL and start it again while four clients do something that has lines of this verb."""
     stopping = threading.Event()
 
-    def call(client: Client) -> None:
+    def keep_acting(client: Client) -> None:
         while not stopping.is_set():
             with contextlib.suppress(JschedError):
-                client.list()
+                act(client)
 
     server.restart()
-    clients = [server.client() for _ in range(4)]
-    threads = [threading.Thread(target=call, args=(client,)) for client in clients]
+    threads = [threading.Thread(target=keep_acting, args=(server.client("user"),)) for _ in range(4)]
     for thread in threads:
         thread.start()
     try:
         for _ in range(KILLS):
-            before = len(of_calls(server, "list"))
-            wait_until(lambda: len(of_calls(server, "list")) > before + 20, DEADLINE, "some calls")  # noqa: B023
+            before = len(of_calls(server, verb))
+            wait_until(lambda: len(of_calls(server, verb)) > before + 20, DEADLINE, "some calls")  # noqa: B023
             server.kill()
             server.start()
     finally:
         stopping.set()
         for thread in threads:
             thread.join(DEADLINE)
+
+
+def test_the_chain_goes_on_through_kills(server: Server) -> None:
+    """Killed with SIGKILL in the middle of its calls, again and again, the server goes on with the chain."""
+    kill_again_and_again(server, "list", lambda client: client.list())
     path = server.data_dir / "audit.jsonl"
     anchors = [link for link in chain.find_anchors(server.printed()) if link.seq]
     report = verify([path], anchors)
@@ -133,27 +137,7 @@ def test_the_chain_goes_on_through_kills(server: Server) -> None:
 
 def test_every_job_is_in_the_trail_through_kills(server: Server) -> None:
     """Of a job whose start was under way at a kill the next server writes a line, and every other has its call's."""
-    stopping = threading.Event()
-
-    def start(client: Client) -> None:
-        while not stopping.is_set():
-            with contextlib.suppress(JschedError):
-                client.start(JobSpec(["true"]))
-
-    server.restart()
-    threads = [threading.Thread(target=start, args=(server.client("user"),)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(KILLS):
-            before = len(of_calls(server, "start"))
-            wait_until(lambda: len(of_calls(server, "start")) > before + 20, DEADLINE, "some starts")  # noqa: B023
-            server.kill()
-            server.start()
-    finally:
-        stopping.set()
-        for thread in threads:
-            thread.join(DEADLINE)
+    kill_again_and_again(server, "start", lambda client: client.start(JobSpec(["true"])))
     found = trail(server)
     unrecorded = [line for line in found if line["event"] == "start_unrecorded"]
     assert unrecorded, "no kill has met a start"
@@ -191,15 +175,9 @@ def test_a_stream_that_is_open_when_the_server_is_killed_is_in_the_trail(server:
 @pytest.fixture
 def small(tmp_path: Path, certs: Path) -> Iterator[Server]:
     """A server with its data on a file system of 3 MiB of its own."""
-    server = Server(tmp_path / "server", certs)
-    server.root.mkdir()
-    with small_disk(server.data_dir, 3 << 20) as disk:
-        try:
-            server.start()
-            yield server
-        finally:
-            (disk / "fill").unlink(missing_ok=True)
-            server.close()
+    with server_on_a_small_disk(tmp_path / "server", certs, 3 << 20) as server:
+        server.start()
+        yield server
 
 
 def use_up(server: Server, job_id: str) -> int:

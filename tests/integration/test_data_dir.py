@@ -25,6 +25,7 @@ from tests.helpers.aftermath import (
 )
 from tests.helpers.feed import Feed
 from tests.helpers.server import Server
+from tests.helpers.small_disk import empty, fill, server_on_a_small_disk
 from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(90)
@@ -43,31 +44,8 @@ def idle(tmp_path: Path, certs: Path) -> Iterator[Server]:
 @pytest.fixture
 def small(tmp_path: Path, certs: Path) -> Iterator[Server]:
     """A server that has not been started, with its data on a file system of 4 MiB of its own."""
-    server = Server(tmp_path / "server", certs)
-    server.data_dir.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "jsched-test", str(server.data_dir)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("mounting a tmpfs")
-    try:
+    with server_on_a_small_disk(tmp_path / "server", certs, 4 << 20) as server:
         yield server
-    finally:
-        try:
-            empty(server)
-            server.close()
-        finally:
-            subprocess.run(["umount", "--lazy", server.data_dir], check=True)
-
-
-def fill(server: Server) -> None:
-    """Leave no byte on the file system of the server's data."""
-    with open(server.data_dir / "fill", "ab", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-
-
-def empty(server: Server) -> None:
-    """Give the space back."""
-    (server.data_dir / "fill").unlink(missing_ok=True)
 
 
 def refused(server: Server) -> str:
@@ -196,7 +174,7 @@ def test_full_disk(small: Server, tmp_path: Path) -> None:
         patient = client.start(JobSpec(("sleep", "1000"), grace=1.0))
         ends = client.start(JobSpec(("sh", "-c", f"cat {feed.path}; exit 4")))
         assert next(client.follow(hurried.id)).data == b"up\n"
-        fill(small)
+        fill(small.data_dir)
         ran = tmp_path / "ran"
         # So often that the audit trail has no room left for a line either.
         for _ in range(40):
@@ -211,7 +189,7 @@ def test_full_disk(small: Server, tmp_path: Path) -> None:
         assert stop.result(DEADLINE).job.outcome == Signaled(15)
         assert client.wait(ends.id).outcome == Exited(4)
         assert not hurry.done()
-        empty(small)
+        empty(small.data_dir)
         assert hurry.result(DEADLINE).job.outcome == Signaled(9)
         assert b"".join(chunk.data for chunk in client.follow(ends.id)) == b"written\n"
         assert client.get(patient.id).state is JobState.RUNNING
@@ -234,14 +212,14 @@ def test_full_disk_and_a_restart(small: Server) -> None:
     small.kill()
     record.write_stop(small.data_dir / "stops", stopping.id, 600)
     os.kill(monitor(small, lost.id).monitor_pid, 9)
-    fill(small)
+    fill(small.data_dir)
     small.start()
     for _ in range(40):
         with pytest.raises(ResourceExhausted):
             client.start(JobSpec(("true",)))
     stop = in_background(client.stop, culprit.id)
     wait_for_command(culprit)
-    empty(small)
+    empty(small.data_dir)
     assert stop.result(DEADLINE).job.state is JobState.STOPPED
     assert client.wait(lost.id).state is JobState.UNKNOWN
     assert client.stop(stopping.id, 0).job.state is JobState.STOPPED

@@ -11,7 +11,7 @@ from jsched.job import Exited, JobSpec, Signaled
 from jsched.state import JobState
 from tests.helpers.aftermath import DEADLINE, in_background
 from tests.helpers.server import Server
-from tests.helpers.small_disk import fill, small_disk
+from tests.helpers.small_disk import empty, fill, server_on_a_small_disk
 from tests.helpers.trail import trail
 from tests.helpers.wait import wait_until
 
@@ -23,15 +23,9 @@ JOBS = 12
 @pytest.fixture
 def small(tmp_path: Path, certs: Path) -> Iterator[Server]:
     """A server with its data on a file system of 6 MiB of its own."""
-    server = Server(tmp_path / "server", certs)
-    server.root.mkdir()
-    with small_disk(server.data_dir, 6 << 20) as disk:
-        try:
-            server.start()
-            yield server
-        finally:
-            (disk / "fill").unlink(missing_ok=True)
-            server.close()
+    with server_on_a_small_disk(tmp_path / "server", certs, 6 << 20) as server:
+        server.start()
+        yield server
 
 
 def test_stops_on_a_full_disk_are_answered_with_the_end(small: Server) -> None:
@@ -47,7 +41,7 @@ def test_stops_on_a_full_disk_are_answered_with_the_end(small: Server) -> None:
     lines = [line["job"] for line in trail(small) if line.get("verb") == "stop" and line["status"] == "OK"]
     assert lines == [job.id for job in jobs]
     small.kill()
-    (small.data_dir / "fill").unlink()
+    empty(small.data_dir)
     small.start()
     for job in jobs:
         found = small.client().get(job.id)
