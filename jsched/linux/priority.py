@@ -31,7 +31,8 @@ def set_session_nice(value: int) -> None:
     """Give the session that this process leads a nice value beside other sessions, where the kernel groups by them.
 
     A new session that a child makes has its own, which is 0. Nothing is done for a process that leads
-    none: it would take the others of its session along. Raises PermissionError as `set_nice` does.
+    none: it would take the others of its session along. Raises PermissionError as `set_nice` does, and
+    BlockingIOError without CAP_SYS_ADMIN within a tenth of a second of another such call on this host.
     """
     if os.getsid(0) == os.getpid():
         with contextlib.suppress(FileNotFoundError), open(_AUTOGROUP, "w") as file:

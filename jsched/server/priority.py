@@ -15,8 +15,8 @@ def come_before_jobs() -> None:
     The launcher goes back to 0. In a cgroup of version 2 that was delegated, weights decide instead:
     see `jsched.isolation.hierarchy_v2`.
     """
-    # An ordinary user may not; the server does without.
-    with contextlib.suppress(PermissionError):
+    # An ordinary user may not, or not now; the server does without.
+    with contextlib.suppress(OSError):
         if priority.nice() == 0:
             priority.set_nice(NICE)
         if priority.nice() < 0:
