@@ -76,6 +76,15 @@ mine:
 	@[ -w . ] && { [ ! -e .venv ] || [ -w .venv ]; } && { [ ! -e certs ] || [ -w certs ]; } || { echo \
 	"Error: $$(pwd) is $$(stat -c %U .)'s: work in a clone of your own, or as the user that owns this one"; exit 1; } >&2
 
+# Who comes second waits, and finds it made: two installing into one .venv would leave neither a whole one.
+LOCKED = $(if $(shell command -v flock),flock Makefile) $(MAKE) --silent HOLDS_LOCK=yes
+ifndef HOLDS_LOCK
+$(MARK): setup.cfg pyproject.toml | mine
+	@$(LOCKED) $(MARK)
+
+$(TOOLS): $(MARK)
+	@$(LOCKED) $(TOOLS)
+else
 $(MARK): setup.cfg pyproject.toml | mine
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo 'Error: jsched needs Python 3.11 or newer, and $(PYTHON) is not: say `make PYTHON=...`'; exit 1; } >&2
@@ -93,6 +102,7 @@ $(TOOLS): $(MARK)
 	@echo 'installing the tools of developers in .venv'
 	@$(call install,.[dev])
 	@touch $(TOOLS)
+endif
 
 # pip's chatter goes to a file, and all of it is shown if pip fails. In compat mode the checkout is on Python's path;
 # the finder that stands there otherwise takes each command 10 ms or more.

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -129,6 +130,39 @@ def _is_alive(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+# A Python that only notes that it was asked for a virtual environment, and takes its time to make one.
+_SLOW_PYTHON = """#!/bin/sh
+if [ "$*" = '-m venv .venv' ]; then
+    echo made >>made
+    until [ -e go ]; do sleep 0.01; done
+    mkdir -p .venv/bin
+    cp "$0" .venv/bin/python
+fi
+"""
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not there")
+def test_two_at_once(tmp_path: Path) -> None:
+    """Of two that set up one clone at the same time the second waits, and makes nothing again."""
+    clone = Clone(tmp_path, None)
+    (clone.path / "python").write_text(_SLOW_PYTHON)
+    (clone.path / "python").chmod(0o755)
+    with ThreadPoolExecutor(2) as both:
+        runs = [both.submit(clone.run, ["make", "PYTHON=./python", "venv"]) for _ in range(2)]
+        try:
+            wait_until(lambda: _is_waited_for(clone.path / "Makefile"), what="the second to wait")
+        finally:
+            (clone.path / "go").touch()
+    assert [run.result().returncode for run in runs] == [0, 0], [run.result().stderr for run in runs]
+    assert (clone.path / "made").read_text() == "made\n"
+    assert sorted(run.result().stdout for run in runs)[0] == ""
+
+
+def _is_waited_for(file: Path) -> bool:
+    inode = f":{file.stat().st_ino} "
+    return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="root and setpriv")
