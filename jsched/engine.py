@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from jsched import datadir, spec_fields
-from jsched.census import Census
+from jsched.assembly import open_parts
 from jsched.config import Config
-from jsched.confiner import Confiner
 from jsched.draining import Draining, going_away
-from jsched.environment import home_directory
 from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedError, NotFound
 from jsched.exec_limits import check_sizes
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult
-from jsched.library import RootfsLibrary
-from jsched.lifecycle import Lifecycle
 from jsched.output.follower import Follower, open_follower
-from jsched.output.logfile import LogFiles
-from jsched.output.watcher import Watcher
-from jsched.resources import Resources
 from jsched.stats import Stats
-from jsched.store import Store
-from jsched.supervisor.client import Supervisor
 from jsched.terms import SERVERS_OWN, Terms
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
-# For what is under way when the time to drain is over: a write that has begun.
-_LAST_MOMENT = 1.0
 
 
 class Engine:
@@ -74,42 +62,11 @@ class Engine:
         self._is_open = True
 
     async def _open(self, stack: AsyncExitStack) -> None:
-        config, loop = self._config, asyncio.get_running_loop()
-        self.failed: asyncio.Future[JschedError] = loop.create_future()
+        self.failed: asyncio.Future[JschedError] = asyncio.get_running_loop().create_future()
         self._draining = Draining()
-        stack.callback(os.close, await asyncio.to_thread(datadir.prepare, config))
-        # Here, and not when the first job asks on the event loop: a directory service may take long.
-        await asyncio.to_thread(home_directory)
-        self._store = Store(config.database, self._fail)
-        await self._store.open()
-        stack.push_async_callback(self._store.close)
-        self.rootfs = RootfsLibrary(config, self._store.rootfs, in_use=self._users_of)
-        await self.rootfs.open()
-        stack.push_async_callback(self.rootfs.close)
-        watcher = Watcher()
-        watcher.open()
-        stack.callback(watcher.close)
-        self._logs = LogFiles(watcher)
-        making = asyncio.ensure_future(asyncio.to_thread(Resources, config))
-        stack.push_async_callback(_close_resources, making)
-        self._resources = await asyncio.shield(making)
-        confiner = await asyncio.to_thread(Confiner, config)
-        supervisor = Supervisor(
-            runs_dir=config.runs_dir,
-            exits_dir=config.exits_dir,
-            stops_dir=config.stops_dir,
-            log_gid=await asyncio.to_thread(datadir.log_gid, config),
-            start_timeout=config.start_timeout,
-        )
-        await supervisor.open()
-        stack.push_async_callback(supervisor.close)
-        self._lifecycle = Lifecycle(
-            config, self._store, supervisor, self._resources, confiner, self.rootfs, self._logs.finish
-        )
-        stack.push_async_callback(self._close_lifecycle)
-        self._census = Census(self._store, self._resources, self._logs, self._lifecycle.jobs)
-        watcher.watch_directory(config.exits_dir, self._lifecycle.exit_record_arrived)
-        await self._lifecycle.recover()
+        parts = await open_parts(self._config, stack, self._draining, self._fail)
+        self.rootfs, self._store, self._logs = parts.rootfs, parts.store, parts.logs
+        self._resources, self._lifecycle, self._census = parts.resources, parts.lifecycle, parts.census
 
     async def close(self) -> None:
         """Let go of everything; running jobs go on. Twice is harmless."""
@@ -273,19 +230,6 @@ class Engine:
         if not self._is_open:
             raise FailedPrecondition("the engine is not open", hint="use it inside of `async with Engine(config)`")
 
-    async def _close_lifecycle(self) -> None:
-        await self._lifecycle.close(max(_LAST_MOMENT, self._draining.seconds_left))
-
-    def _users_of(self, digest: str, visible_to: str | None) -> Sequence[str]:
-        return self._lifecycle.users_of(digest, visible_to)
-
     def _fail(self, error: JschedError) -> None:
         if not self.failed.done():
             self.failed.set_result(error)
-
-
-async def _close_resources(making: asyncio.Future[Resources]) -> None:
-    """Remove the cgroups, also those that a thread still makes for an engine that is not opened any more."""
-    await asyncio.wait([making])
-    if not making.cancelled() and making.exception() is None:
-        await asyncio.to_thread(making.result().close)

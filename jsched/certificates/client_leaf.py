@@ -6,6 +6,8 @@ why it was not let in.
 
 from __future__ import annotations
 
+import re
+
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -36,13 +38,7 @@ def objection(certificate: x509.Certificate) -> str:
 
 def user(certificate: x509.Certificate) -> str:
     """Return the user that a certificate names; raises OddCertificate unless there is exactly one."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if len(names) != 1:
-        raise OddCertificate(f"the certificate has {len(names)} common names")
-    found = names[0].value
-    if not isinstance(found, str) or not USER_PATTERN.fullmatch(found):
-        raise OddCertificate(f"the common name {found!r} has characters or a length that no user has")
-    return found
+    return _attribute(certificate, NameOID.COMMON_NAME, "common name", USER_PATTERN, "user")
 
 
 def role_in_extension(certificate: x509.Certificate) -> str:
@@ -63,13 +59,20 @@ def role_in_extension(certificate: x509.Certificate) -> str:
 
 def role_in_unit(certificate: x509.Certificate) -> str:
     """Return the role in a certificate's organizational unit; raises OddCertificate unless there is exactly one."""
-    units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-    if len(units) != 1:
-        raise OddCertificate(f"the certificate has {len(units)} organizational units")
-    role = units[0].value
-    if not isinstance(role, str) or not ROLE_PATTERN.fullmatch(role):
-        raise OddCertificate(f"the organizational unit {role!r} has characters or a length that no role has")
-    return role
+    return _attribute(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME, "organizational unit", ROLE_PATTERN, "role")
+
+
+def _attribute(
+    certificate: x509.Certificate, oid: x509.ObjectIdentifier, what: str, pattern: re.Pattern[str], names: str
+) -> str:
+    """Return the one attribute of this kind in the subject, which has to be such as `names` a user, or a role."""
+    found = certificate.subject.get_attributes_for_oid(oid)
+    if len(found) != 1:
+        raise OddCertificate(f"the certificate has {len(found)} {what}s")
+    value = found[0].value
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise OddCertificate(f"the {what} {value!r} has characters or a length that no {names} has")
+    return value
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jsched import config as configuration
+from jsched import config_sources
 from jsched.errors import InvalidArgument
 
 EXAMPLES = """\
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes; return 0 after a drain."""
     names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group", "policy")
-    config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
+    config = config_sources.load({name: getattr(args, name) for name in names}, config_file=args.config)
     if config.certs_dir is None:
         raise InvalidArgument("no certificates", obj="certs_dir", hint="give their directory with --certs")
     from jsched.server import handshakes, priority, tls

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
-from jsched.archive.refusal import Limits
-from jsched.archive.unpacking import Unpacked, Unpacking
+from jsched.archive.unpacking import Unpacked
 from jsched.config import Config
 from jsched.datadir import remove_tree
-from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, ResourceExhausted, Unavailable
+from jsched.errors import FailedPrecondition, ResourceExhausted
 from jsched.library.arrivals import Arrivals
 from jsched.library.catalogue import Catalogue
 from jsched.library.partial import Partials, partial_key
+from jsched.library.threads import Threads
 from jsched.library.trees import Trees
+from jsched.library.unpackings import Unpackings
 from jsched.rootfs import Archive, Rootfs, check_digest
 from jsched.store import RootfsTable
 from jsched.tasks import Tasks
 
-_LOG = logging.getLogger(__name__)
-P = ParamSpec("P")
-T = TypeVar("T")
 # One unpacks, the others write and hash what arrives meanwhile.
 _THREADS = 4
-_AT_ONCE = 1
 _SHOWN_JOBS = 10
 _LAST_MOMENT = 1.0
 
@@ -53,34 +47,30 @@ class RootfsLibrary:
         self._in_use = in_use
         self._trees = Trees(config.rootfs_dir)
         self._partials = Partials(config.rootfs_dir / ".uploads")
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rootfs")
+        self._threads = Threads(_THREADS, "rootfs")
         self._arrivals = Arrivals(self._partials, self._trees.room, self._threads)
+        self._unpackings = Unpackings(config, self._partials, self._trees, self._threads)
         self._catalogue = Catalogue()
         self._held: Counter[str] = Counter()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._unpackings: set[Unpacking] = set()
-        self._turn = asyncio.Semaphore(_AT_ONCE)
         self._tasks = Tasks()
-        self._draining = False
 
     async def open(self) -> None:
         """Be ready; what an earlier end left half-made is removed. Raises FailedPrecondition."""
         found = await self._table.all()
-        await self._in_thread(self._trees.prepare, {rootfs.digest for rootfs in found})
-        await self._in_thread(self._partials.prepare)
+        await self._threads.run(self._trees.prepare, {rootfs.digest for rootfs in found})
+        await self._threads.run(self._partials.prepare)
         self._catalogue.fill(found)
 
     def drain(self) -> None:
         """End what is being unpacked with Unavailable; what has arrived is kept."""
-        self._draining = True
-        for unpacking in self._unpackings:
-            unpacking.cancel()
+        self._unpackings.drain()
 
     async def close(self) -> None:
         """Let go of everything."""
         self.drain()
         await self._tasks.close(_LAST_MOMENT)
-        await asyncio.to_thread(self._threads.shutdown)
+        await self._threads.close()
 
     def list(self, *, visible_to: str | None = None, jobs_of: str | None = None) -> tuple[Rootfs, ...]:
         """Return all root file systems by name, with the jobs that run in them."""
@@ -153,9 +143,9 @@ class RootfsLibrary:
                 raise
             retired = None
             if self._catalogue.with_digest(digest) is None:
-                retired = await self._in_thread(self._trees.retire, digest)
+                retired = await self._threads.run(self._trees.retire, digest)
         if retired is not None:
-            await self._in_thread(remove_tree, retired)
+            await self._threads.run(remove_tree, retired)
         return rootfs
 
     async def _finish(self, archive: Archive, by: str, visible_to: str | None) -> Rootfs:
@@ -164,62 +154,20 @@ class RootfsLibrary:
             self._check_wanted(archive, visible_to)
             known = self._catalogue.with_digest(archive.digest)
             if known is None:
-                unpacked = await self._unpack(archive, partial)
+                unpacked = await self._unpackings.unpack(archive, partial)
             else:
                 if self._catalogue.with_digest(archive.digest, visible_to) is None:
-                    await self._prove(archive, partial)
+                    await self._unpackings.prove(archive, partial)
                 unpacked = Unpacked(known.size, known.entries)
             new = Rootfs(archive.name, archive.digest, unpacked.size, unpacked.entries, by, datetime.now(UTC))
             try:
                 self._catalogue.add(await self._table.insert(new))
             except BaseException:
                 if known is None:
-                    await self._in_thread(remove_tree, await self._in_thread(self._trees.retire, archive.digest))
+                    await self._threads.run(remove_tree, await self._threads.run(self._trees.retire, archive.digest))
                 raise
-            await self._in_thread(self._partials.forget, partial)
+            await self._threads.run(self._partials.forget, partial)
             return self._catalogue.get(archive.name)
-
-    async def _prove(self, archive: Archive, partial: str) -> None:
-        """Raise what `Partials.open_whole` does unless all of the archive has arrived."""
-        try:
-            (await self._in_thread(self._partials.open_whole, archive, partial)).close()
-        except InvalidArgument:
-            await self._in_thread(self._partials.forget, partial)
-            raise
-
-    async def _unpack(self, archive: Archive, partial: str) -> Unpacked:
-        """Unpack an archive that has arrived, and put its tree in place; what is refused leaves nothing behind."""
-        async with self._turn:
-            staged = await self._in_thread(self._trees.stage, archive.digest)
-            try:
-                # One descriptor for looking at it and for unpacking, so that both are of the same bytes.
-                with await self._in_thread(self._partials.open_whole, archive, partial) as file:
-                    unpacked = await self._run(Unpacking(file.fileno(), staged, await self._limits()))
-                await self._in_thread(self._trees.keep, staged, archive.digest)
-            except BaseException as error:
-                await asyncio.shield(self._in_thread(remove_tree, staged))
-                # What has arrived is not at fault if the server goes away.
-                if isinstance(error, JschedError) and not isinstance(error, Unavailable):
-                    await self._in_thread(self._partials.forget, partial)
-                raise
-            return unpacked
-
-    async def _run(self, unpacking: Unpacking) -> Unpacked:
-        if self._draining:
-            raise Unavailable("the server is shutting down", hint="try again; what was received is kept")
-        self._unpackings.add(unpacking)
-        try:
-            unpacked = await self._in_thread(unpacking.run)
-        finally:
-            self._unpackings.discard(unpacking)
-        if unpacked.missing_walls:
-            _LOG.warning("an archive was unpacked without a %s", ", a ".join(unpacked.missing_walls))
-        return unpacked
-
-    async def _limits(self) -> Limits:
-        room = await self._in_thread(self._trees.room)
-        config = self._config
-        return Limits(min(config.max_rootfs_size, room), config.max_rootfs_entries, config.rootfs_timeout)
 
     def _check_wanted(self, archive: Archive, visible_to: str | None) -> None:
         if archive.size > self._config.max_rootfs_archive:
@@ -250,9 +198,6 @@ class RootfsLibrary:
 
     def _lock(self, digest: str) -> asyncio.Lock:
         return self._locks.setdefault(digest, asyncio.Lock())
-
-    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
 
 def _listed(job_ids: Sequence[str]) -> str:

@@ -23,11 +23,6 @@ _FS_APPEND_FL = 0x20
 _UNSUPPORTED = frozenset({errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-def is_append_only(fd: int) -> bool:
-    """Return whether the file has the attribute; raises OSError as `set_append_only` does."""
-    return bool(_get_flags(fd) & _FS_APPEND_FL)
-
-
 def set_append_only(fd: int) -> None:
     """Give the file the attribute.
 

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 
 from jsched.errors import FailedPrecondition, InvalidArgument, OutOfRange
 from jsched.job import Chunk
+from jsched.output.lines import cut_lines
 from jsched.output.logfile import LogFile, LogFiles
-
-MAX_LINE = 1024 * 1024
-"""The longest piece, in bytes, that `Follower.lines` hands out."""
 
 # A reader that never has to wait gives the loop a turn after this many bytes.
 _BURST = 1024 * 1024
@@ -149,7 +147,7 @@ class Follower:
         """
         held = bytearray()
         async for chunk in self:
-            for piece in _lines(held, chunk.data):
+            for piece in cut_lines(held, chunk.data):
                 yield piece
         if held:
             yield bytes(held)
@@ -232,22 +230,3 @@ def _closed() -> FailedPrecondition:
 def _check_offset(offset: int, size: int) -> None:
     if offset > size:
         raise OutOfRange(f"offset {offset} is past the end of the output, which has {size} bytes", obj="offset")
-
-
-def _lines(held: bytearray, data: bytes) -> Iterator[bytes]:
-    """Cut `data` into lines; what is no whole line is in `held` afterwards, and comes before the next data."""
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", start, start + MAX_LINE - len(held)) + 1
-        if not end:
-            end = min(len(data), start + MAX_LINE - len(held))
-            if len(held) + end - start < MAX_LINE:
-                held += data[start:end]
-                return
-        if held:
-            held += data[start:end]
-            yield bytes(held)
-            held.clear()
-        else:
-            yield data[start:end]
-        start = end

@@ -14,6 +14,7 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -44,6 +45,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jsched.server")
 _DEFAULT_LIMITS = WireConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """A method and what stands before it; `streams` says that it has many responses.
+
+    `decode` is None where the requests are decoded as the handler reads them, or never read.
+    """
+
+    method: str
+    streams: bool
+    checks: tuple[Check, ...]
+    act: handlers.Act
+    decode: handlers.Decode | None = None
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -87,7 +102,7 @@ class Gate(grpc.aio.ServerInterceptor):
     def _refusing(self, method: str, check: Check) -> Handler:
         """Return a handler for a call that the check refuses, without waiting for a request."""
         checks = (self._callers.check_identity, check)
-        serve = functools.partial(self._serve, method, False, checks, handlers.not_implemented, None)
+        serve = functools.partial(self._serve, _Guarded(method, False, checks, handlers.not_implemented))
         # A stream of streams fits any client, whatever kind of method it believes in.
         return grpc.stream_stream_rpc_method_handler(serve)
 
@@ -97,38 +112,30 @@ class Gate(grpc.aio.ServerInterceptor):
         # of a stream are decoded as the handler reads them, which is after the checks as well.
         decode = wire.limited(handlers.decoder(handler.request_deserializer), self._limits)
         streams = handler.response_streaming
-        guarded = functools.partial(self._serve, method, streams, self.checks)
+        guarded = functools.partial(_Guarded, method, streams, self.checks)
         if handler.request_streaming and streams:
-            serve = functools.partial(guarded, handlers.streaming(handler.stream_stream), None)
+            serve = functools.partial(self._serve, guarded(handlers.streaming(handler.stream_stream)))
             return grpc.stream_stream_rpc_method_handler(serve, decode, encode)
         if handler.request_streaming:
-            serve = functools.partial(guarded, handlers.unary(handler.stream_unary), None)
+            serve = functools.partial(self._serve, guarded(handlers.unary(handler.stream_unary)))
             return grpc.stream_unary_rpc_method_handler(serve, decode, encode)
         if streams:
-            serve = functools.partial(guarded, handlers.streaming(handler.unary_stream), decode)
+            serve = functools.partial(self._serve, guarded(handlers.streaming(handler.unary_stream), decode))
             return grpc.unary_stream_rpc_method_handler(serve, None, encode)
-        serve = functools.partial(guarded, handlers.unary(handler.unary_unary), decode)
+        serve = functools.partial(self._serve, guarded(handlers.unary(handler.unary_unary), decode))
         return grpc.unary_unary_rpc_method_handler(serve, None, encode)
 
-    async def _serve(
-        self,
-        method: str,
-        streams: bool,
-        checks: tuple[Check, ...],
-        act: handlers.Act,
-        decode: handlers.Decode | None,
-        request: Any,
-        context: Context,
-    ) -> Any:
+    async def _serve(self, guarded: _Guarded, request: Any, context: Context) -> Any:
         """Run one RPC from its arrival to its answer."""
+        method = guarded.method
         entry = Entry(method, unquote(context.peer()), time.time(), verb=_verb(method))
-        record = Record(self._audit, entry, streams)
+        record = Record(self._audit, entry, guarded.streams)
         started = time.perf_counter()
         call = begin_call(entry)
         refusal: JschedError | None = None
         response = None
         try:
-            response = await self._act(call, record, checks, act, decode, request, context)
+            response = await self._act(call, record, guarded, request, context)
             entry.status = _name(context.code())
         except JschedError as error:
             if isinstance(error, Refused):
@@ -160,24 +167,15 @@ class Gate(grpc.aio.ServerInterceptor):
             await status.abort(context, refusal)
         return response
 
-    async def _act(
-        self,
-        call: CallContext,
-        record: Record,
-        checks: tuple[Check, ...],
-        act: handlers.Act,
-        decode: handlers.Decode | None,
-        request: Any,
-        context: Context,
-    ) -> Any:
+    async def _act(self, call: CallContext, record: Record, guarded: _Guarded, request: Any, context: Context) -> Any:
         """Run the checks and the handler of a call that may be ended meanwhile; raises what it was ended with."""
         try:
-            for check in checks:
+            for check in guarded.checks:
                 check(call, context)
             await record.hold()
-            if decode is not None:
-                request = decode(request)
-            return await act(request, record.watch(context))
+            if guarded.decode is not None:
+                request = guarded.decode(request)
+            return await guarded.act(request, record.watch(context))
         finally:
             self._callers.calls.leave(call)
 

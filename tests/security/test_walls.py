@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from jsched.job import Exited, JobSpec
-from jsched.linux import file_attributes
 from jsched.supervisor import logfile
 from tests.helpers import escapes, inline
+from tests.helpers.append_only import is_append_only
 from tests.helpers.escapes.attempt import Host
 from tests.helpers.server import Server
 from tests.helpers.walled import open_directory, probe_python
@@ -98,7 +98,7 @@ def append_only(directory: Path) -> bool:
     """Return whether files there can be made append-only by this user."""
     probe = logfile.create(str(directory / "probe"), None)
     try:
-        return file_attributes.is_append_only(probe)
+        return is_append_only(probe)
     except OSError:
         return False
     finally:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jsched import config
+from jsched import config_sources
 from jsched.audit_config import AuditConfig, parse_audit
 from jsched.errors import InvalidArgument
 
@@ -21,7 +21,7 @@ def test_the_table_of_the_file(tmp_path: Path) -> None:
     """Every key means what it says, sizes as people write them."""
     path = tmp_path / "jsched.toml"
     path.write_text('[audit]\nmax_size = "8MiB"\nkeep = 3\nanchor_interval = 60\n')
-    assert config.load({}, config_file=str(path), environ={}).audit == AuditConfig(8 << 20, 3, 60)
+    assert config_sources.load({}, config_file=str(path), environ={}).audit == AuditConfig(8 << 20, 3, 60)
 
 
 @pytest.mark.parametrize(

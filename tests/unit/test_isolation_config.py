@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jsched import config
+from jsched import config_sources
 from jsched.confinement import ACCOUNTS, Mode, Network
 from jsched.errors import InvalidArgument
 from jsched.isolation import ids
@@ -118,7 +118,7 @@ def test_the_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "jsched.toml"
     file.write_text('[isolation]\nmodes = ["everything"]\n')
     with pytest.raises(InvalidArgument) as caught:
-        config.load({}, config_file=str(file), environ={"HOME": str(tmp_path)})
+        config_sources.load({}, config_file=str(file), environ={"HOME": str(tmp_path)})
     assert caught.value.message.startswith(f"config file {file}: isolation: modes is 'everything', not one of")
 
 
@@ -127,7 +127,7 @@ def test_from_the_file(tmp_path: Path) -> None:
     file = tmp_path / "jsched.toml"
     file.write_text('[isolation]\nnetworks = ["host"]\nusers = ["root"]\nscratch = "64m"\n')
     environ = {"HOME": str(tmp_path), "JSCHED_ISOLATION": "none"}
-    rules = config.load({}, config_file=str(file), environ=environ).isolation
+    rules = config_sources.load({}, config_file=str(file), environ=environ).isolation
     assert rules == IsolationConfig(
         networks=frozenset({Network.NONE, Network.HOST}), users=frozenset({"root"}), scratch=64 << 20
     )

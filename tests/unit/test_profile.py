@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jsched import config
+from jsched import config_sources
 from jsched.errors import InvalidArgument
 from jsched.limits import DiskLimit, Limits
 from jsched.profile import Profile, fit, parse_profile
@@ -36,7 +36,7 @@ def test_from_a_file(tmp_path: Path) -> None:
         'data_dir = "/d"\nlog_dir = "/l"\n[limits]\nmemory = "64m"\nswap = 0\nunenforceable = "report"\n'
         'parent = "/work"\n[[limits.disk]]\ndevice = "8:0"\nread_bps = "10m"\nwrite_iops = 100\n'
     )
-    limits = config.load({}, config_file=str(file), environ={"HOME": "/", "JSCHED_LIMITS": "nothing"}).limits
+    limits = config_sources.load({}, config_file=str(file), environ={"HOME": "/", "JSCHED_LIMITS": "nothing"}).limits
     assert limits.default == Limits(
         cpus=2, memory=64 * MIB, swap=0, pids=512, disk=(DiskLimit("8:0", read_bps=10 * MIB, write_iops=100),)
     )
@@ -92,10 +92,10 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "jsched.toml"
     file.write_text("[limits]\ncpus = -1\n")
     with pytest.raises(InvalidArgument, match=r"jsched\.toml: limits: cpus is -1"):
-        config.load({}, config_file=str(file), environ={"HOME": "/"})
+        config_sources.load({}, config_file=str(file), environ={"HOME": "/"})
     file.write_text("limits = 5\n")
     with pytest.raises(InvalidArgument, match="limits is not a table"):
-        config.load({}, config_file=str(file), environ={"HOME": "/"})
+        config_sources.load({}, config_file=str(file), environ={"HOME": "/"})
 
 
 def test_fit() -> None:

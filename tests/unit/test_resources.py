@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jsched import engine
+from jsched import assembly
 from jsched.config import Config
 from jsched.engine import Engine
 from jsched.errors import FailedPrecondition, InvalidArgument
@@ -286,7 +286,7 @@ def test_nothing_is_left_of_a_start_that_fails_later(tmp_path: Path, monkeypatch
         async with Engine(config):
             pass
 
-    monkeypatch.setattr(engine, "Confiner", fail)
+    monkeypatch.setattr(assembly, "Confiner", fail)
     with pytest.raises(MemoryError):
         asyncio.run(start())
     if seen == [0]:
@@ -314,7 +314,7 @@ def test_nothing_is_left_of_a_start_that_is_cancelled(tmp_path: Path, monkeypatc
         with pytest.raises(asyncio.CancelledError):
             await opening
 
-    monkeypatch.setattr(engine, "Resources", make)
+    monkeypatch.setattr(assembly, "Resources", make)
     asyncio.run(start())
     if isinstance(made[0].hierarchy, NoHierarchy):
         pytest.skip(f"cgroups ({made[0].hierarchy.reason})")

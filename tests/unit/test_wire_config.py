@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jsched import config
+from jsched import config_sources
 from jsched.errors import InvalidArgument
 from jsched.wire_config import WireConfig, parse_wire
 
@@ -52,12 +52,12 @@ def test_a_key_that_has_moved_is_found(tmp_path: Path, key: str) -> None:
     file.write_text(f"{key} = 5000\n")
     environ = {"HOME": str(tmp_path)}
     with pytest.raises(InvalidArgument, match=rf"jsched\.toml: {key} stands in the table \[wire\]"):
-        config.load({}, config_file=str(file), environ=environ)
+        config_sources.load({}, config_file=str(file), environ=environ)
     with pytest.raises(InvalidArgument, match=rf"variable JSCHED_{key.upper()} stands in the table \[wire\]"):
-        config.load({}, environ={**environ, f"JSCHED_{key.upper()}": "5000"})
+        config_sources.load({}, environ={**environ, f"JSCHED_{key.upper()}": "5000"})
     file.write_text(f"[wire]\n{key} = 5000\n")
     if key != "handshake_timeout":
-        assert getattr(config.load({}, config_file=str(file), environ=environ).wire, key) == 5000
+        assert getattr(config_sources.load({}, config_file=str(file), environ=environ).wire, key) == 5000
         return
     with pytest.raises(InvalidArgument, match=r"jsched\.toml: wire: handshake_timeout is 5000 seconds"):
-        config.load({}, config_file=str(file), environ=environ)
+        config_sources.load({}, config_file=str(file), environ=environ)

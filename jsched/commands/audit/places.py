@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jsched import config as configuration
+from jsched import config_sources
 from jsched.audit.trail import Trail
 from jsched.errors import NotFound
 
@@ -20,7 +20,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def trail_of(args: argparse.Namespace) -> Trail:
     """Return the trail of the server that the flags name."""
-    return Trail(configuration.load({"data_dir": args.data_dir}, config_file=args.config).audit_log)
+    return Trail(config_sources.load({"data_dir": args.data_dir}, config_file=args.config).audit_log)
 
 
 def check(trail: Trail) -> None:

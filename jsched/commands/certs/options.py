@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jsched import config as configuration
+from jsched import config_sources
 from jsched.ca import layout
 from jsched.certificates import KeyType, parse_key_type
 from jsched.errors import InvalidArgument
@@ -32,7 +32,7 @@ def set_directory(args: argparse.Namespace, *, to_make: bool = False) -> Path:
     Raises InvalidArgument for a configuration file that is wrong, FailedPrecondition if there
     is no set and none is to be made.
     """
-    root = args.dir if args.dir is not None else configuration.load({}).certs_dir
+    root = args.dir if args.dir is not None else config_sources.load({}).certs_dir
     assert isinstance(root, Path)
     if to_make:
         return root

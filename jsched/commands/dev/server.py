@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jsched.commands.dev.places import Places
-from jsched.config import CONFIG_VARIABLE, split_address
+from jsched.config import split_address
+from jsched.config_sources import CONFIG_VARIABLE
 from jsched.errors import FailedPrecondition, Unavailable
 from jsched.linux import process
 from jsched.linux.listeners import find_listener, try_to_listen

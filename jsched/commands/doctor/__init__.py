@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from jsched import config as configuration
+from jsched import config_sources
 from jsched.commands.doctor.finding import Finding, Level
 
 EXAMPLES = """
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         walls.show_plan()
         return 0
     names = ("listen", "certs_dir", "data_dir", "log_dir", "log_group", "policy")
-    config = configuration.load({name: getattr(args, name) for name in names}, config_file=args.config)
+    config = config_sources.load({name: getattr(args, name) for name in names}, config_file=args.config)
     findings = [
         host.python(),
         host.kernel(),

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     Raises InvalidArgument for a user or role that no certificate is let in with, and for a policy or a
     configuration that is wrong.
     """
-    from jsched import config as configuration
+    from jsched import config_sources
     from jsched.certificates.names import check_role, check_user
     from jsched.errors import PermissionDenied
     from jsched.policy.access import authorize
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_user(args.user)
     check_role(args.role)
-    config = configuration.load({}, config_file=args.config)
+    config = config_sources.load({}, config_file=args.config)
     policy = load(args.policy or config.policy)
     verb, rest = _verb(args.words)
     try:

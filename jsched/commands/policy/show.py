@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the policy; raises InvalidArgument for one that is wrong."""
-    from jsched import config as configuration
+    from jsched import config_sources
     from jsched.policy.load import load
     from jsched.policy.table import verb_table
 
-    policy = load(args.policy or configuration.load({}, config_file=args.config).policy)
+    policy = load(args.policy or config_sources.load({}, config_file=args.config).policy)
     print(f"policy {policy.source}: the role is the {_SOURCES[policy.role_source.value]} of a certificate\n")
     rows = verb_table(policy)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

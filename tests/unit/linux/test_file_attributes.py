@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from jsched.linux import mounts
-from jsched.linux.file_attributes import clear_append_only, is_append_only, is_unsupported, release, set_append_only
+from jsched.linux.file_attributes import clear_append_only, is_unsupported, release, set_append_only
+from tests.helpers.append_only import is_append_only
 from tests.helpers.privileges import needs_capability
 
 _CAP_LINUX_IMMUTABLE = 9

@@ -18,7 +18,7 @@ from jsched.errors import (
     OutOfRange,
     Unavailable,
 )
-from jsched.output.follower import MAX_LINE
+from jsched.output.lines import MAX_LINE
 from tests.unit.output.rig import Writer, descriptors, drain, rig, turns_until
 
 

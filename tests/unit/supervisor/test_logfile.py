@@ -11,6 +11,7 @@ import pytest
 
 from jsched.linux import file_attributes, mounts
 from jsched.supervisor import logfile
+from tests.helpers.append_only import is_append_only
 from tests.helpers.privileges import needs_capability
 from tests.helpers.walled import needs_root
 
@@ -29,7 +30,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
 def append_only(log: int) -> bool:
     """Return whether the file has the attribute; skips the test where there is none."""
     try:
-        return file_attributes.is_append_only(log)
+        return is_append_only(log)
     except OSError as error:
         pytest.skip(f"append-only attribute ({mounts.file_system(os.readlink(f'/proc/self/fd/{log}'))}: {error})")
 
