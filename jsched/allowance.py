@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jsched.confinement import Bind, Confinement, Mode, Network
 from jsched.errors import PermissionDenied
-from jsched.isolation_config import IsolationConfig
+from jsched.isolation_config import AllowedBind, IsolationConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,18 @@ class Allowance:
 
     def check_bind(self, bind: Bind, real: Path) -> None:
         """Raise PermissionDenied unless a bind whose source really is `real` is allowed. Blocks."""
+        writable = [Path(os.path.realpath(one.directory)) for one in self.config.binds if one.writable]
         for rules in self._all:
-            over = [one for one in rules.binds if real.is_relative_to(os.path.realpath(one.directory))]
+            places = [(place, one) for one in rules.binds if (place := _place(one, writable)) is not None]
+            over = [(place, one) for place, one in places if real.is_relative_to(place)]
             # The one that lies deepest counts: a directory may be read-only in one that is not.
-            deepest = max(over, key=lambda one: len(Path(os.path.realpath(one.directory)).parts), default=None)
+            _, deepest = max(over, key=lambda each: len(each[0].parts), default=(real, None))
             if deepest is None or (bind.writable and not deepest.writable):
                 raise self._not_allowed(rules, f"bind {bind.source}", "binds", "binds")
+            if bind.writable and any(place.is_relative_to(real) for place, one in places if not one.writable):
+                hint = "a directory that is `:ro` lies in it: bind it read-only, or what lies beside that"
+                message = f"bind {bind.source} would make writable what is read-only for jobs"
+                raise PermissionDenied(message, obj="binds", hint=hint)
 
     @property
     def _all(self) -> tuple[IsolationConfig, ...]:
@@ -80,6 +86,18 @@ class Allowance:
         allowed = ", ".join(sorted(among))
         hint = f"allowed to you: {allowed}" if allowed else f"`{key}` in the server's policy says what is"
         return PermissionDenied(f"{what} is not allowed to you", obj=obj, hint=hint)
+
+
+def _place(allowed: AllowedBind, writable: Iterable[Path]) -> Path | None:
+    """Return where an allowed directory really is, None if jobs may have put another in its place.
+
+    In a directory that jobs write to they can replace a part of its path by a link to anywhere: then it counts
+    only as long as it lies in that directory.
+    """
+    real = Path(os.path.realpath(allowed.directory))
+    on_the_way = [Path(os.path.realpath(above)) for above in allowed.directory.parents]
+    entered = (one for one in writable if any(above.is_relative_to(one) for above in on_the_way))
+    return real if all(real.is_relative_to(one) for one in entered) else None
 
 
 def _nothing_by_default(what: str, allowed: list[str]) -> PermissionDenied:

@@ -179,7 +179,8 @@ def _limit(limits: Limits, memory: int) -> None:
         (resource.RLIMIT_FSIZE, limits.size),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_CORE, 0),
+        # With 0 the kernel would start the host's program for core dumps, with 1 it does not, core(5).
+        (resource.RLIMIT_CORE, 1),
         (resource.RLIMIT_MEMLOCK, 0),
     ):
         _, hard = resource.getrlimit(what)

@@ -10,24 +10,14 @@ import errno
 import hashlib
 import os
 import socket
-import struct
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jsched.errors import FailedPrecondition
+from jsched.isolation import seccomp_arguments
 from jsched.isolation import seccomp_profile as profile
 from jsched.linux.namespaces import CLONE_NEWCGROUP
-
-# struct sock_filter: code, jump if true, jump if false, operand; struct seccomp_data: number, architecture,
-# instruction pointer, arguments of 64 bits. Sources: seccomp(2), the kernel's include/uapi/linux/filter.h.
-_INSTRUCTION = struct.Struct("=HBBI")
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
-_NUMBER_OFFSET, _ARCH_OFFSET, _ARGUMENTS_OFFSET = 0, 4, 16
-_RETURN_ERRNO = 0x00050000
-_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_IOCTL = {"x86_64": 16, "aarch64": 29}
 
 # seccomp_rule_add(3), seccomp_attr_set(3).
 NOT_EQUAL, EQUAL, GREATER, MASKED_EQUAL = 1, 4, 6, 7
@@ -43,7 +33,7 @@ def compile_profile() -> bytes:
     Raises FailedPrecondition if libseccomp is not there, or knows no such machine.
     """
     program = compile_rules(_rules(), errno.ENOSYS)
-    return _refuse_terminal_input(os.uname().machine) + program
+    return seccomp_arguments.rules(os.uname().machine) + program
 
 
 def compile_rules(rules: Iterable[Rule], otherwise: int) -> bytes:
@@ -67,7 +57,7 @@ def compile_rules(rules: Iterable[Rule], otherwise: int) -> bytes:
             hint="install libseccomp 2.5 or newer (Debian: apt install libseccomp2)",
         ) from None
     machine = os.uname().machine
-    if machine not in _AUDIT_ARCH:
+    if machine not in seccomp_arguments.AUDIT_ARCH:
         raise FailedPrecondition(f"there is no filter of system calls for {machine}", obj="seccomp")
     built = pyseccomp.SyscallFilter(pyseccomp.ERRNO(otherwise))
     # A program for another architecture, such as 32-bit x86, would see other calls under these numbers.
@@ -134,27 +124,3 @@ def _socket_rules(family: int) -> Iterator[Rule]:
         return
     yield ALLOW, "socket", ((0, EQUAL, family), (2, EQUAL, protocol))
     yield REFUSE, "socket", ((0, EQUAL, family), (2, GREATER, protocol))
-
-
-def _refuse_terminal_input(machine: str) -> bytes:
-    """Return instructions to stand before a program, that refuse ioctl requests as the kernel compares them.
-
-    The kernel looks at the lower 32 bits, libseccomp at all 64: to it, TIOCSTI with a bit above is another
-    request. Jumps are relative, so a program stands unchanged behind them.
-    """
-    requests = profile.TERMINAL_INPUT
-    request_offset = _ARGUMENTS_OFFSET + 8 if sys.byteorder == "little" else _ARGUMENTS_OFFSET + 12
-    refusal = [(_RETURN, 0, 0, _RETURN_ERRNO | errno.EPERM)]
-    compare = [(_JUMP_IF_EQUAL, len(requests) - 1 - index, 0, request) for index, request in enumerate(requests)]
-    # The last comparison jumps over the refusal if it fails, the others go on to the next.
-    code, jump, _, request = compare[-1]
-    compare[-1] = (code, jump, 1, request)
-    inside = [(_LOAD, 0, 0, request_offset), *compare, *refusal]
-    program = [
-        (_LOAD, 0, 0, _ARCH_OFFSET),
-        (_JUMP_IF_EQUAL, 0, len(inside) + 2, _AUDIT_ARCH[machine]),
-        (_LOAD, 0, 0, _NUMBER_OFFSET),
-        (_JUMP_IF_EQUAL, 0, len(inside), _IOCTL[machine]),
-        *inside,
-    ]
-    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in program)

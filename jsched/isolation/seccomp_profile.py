@@ -18,8 +18,19 @@ SOCKET_FAMILIES = {UNIX: None, INET: None, INET6: None, NETLINK: 0}
 # personality(2): Linux with and without random addresses, 32-bit machine names, and the question which it is.
 PERSONALITIES = (0x0, 0x0040000, 0x8, 0xFFFFFFFF)
 
-# ioctl_tty(2): put characters into a terminal's input, as if somebody had typed them.
-TERMINAL_INPUT = (0x5412, 0x541C)
+# Protocols of INET and INET6, protocols(5): the default, ICMP, TCP, UDP, ICMPv6, UDP-Lite, MPTCP. With another
+# anybody has the kernel load a module, such as those of SCTP, DCCP and L2TP, which have a long record of holes.
+INTERNET_PROTOCOLS = (0, 1, 6, 17, 58, 136, 262)
+
+# ioctl_tty(2): put characters into a terminal's input, as if somebody had typed them (TIOCSTI, TIOCLINUX); make
+# a terminal a modem's or a bus's end, which loads a module (TIOCSETD).
+REFUSED_REQUESTS = (0x5412, 0x541C, 0x5423)
+
+# mmap(2), memfd_create(2), shmget(2): huge pages are set aside by the host, and no limit of memory counts them.
+MAP_HUGETLB, MFD_HUGETLB, SHM_HUGETLB = 0x40000, 0x4, 0o4000
+
+# getrlimit(2). With 0 in place of the 1 that a job has, the kernel would start the host's program for core dumps.
+RLIMIT_CORE = 4
 
 _FILES = """
     access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
@@ -34,9 +45,8 @@ _FILES = """
 
 _EVENTS = """
     epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 fanotify_mark
-    inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents
-    io_pgetevents io_setup io_submit poll ppoll pselect6 select signalfd signalfd4 timerfd_create
-    timerfd_gettime timerfd_settime
+    inotify_add_watch inotify_init inotify_init1 inotify_rm_watch poll ppoll pselect6 select signalfd signalfd4
+    timerfd_create timerfd_gettime timerfd_settime
 """
 
 _MEMORY = """
@@ -88,3 +98,7 @@ _REFUSED = """
 """
 
 REFUSED = tuple(_REFUSED.split())
+
+# Answered like calls that are not there: clone3's flags can't be looked at, and programs fall back to clone. All
+# that anybody has of native AIO counts against the whole host's fs.aio-max-nr; programs fall back to threads.
+HIDDEN = ("clone3", "io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit")

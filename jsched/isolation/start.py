@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
-from jsched.isolation import init, mounts, order, owners, plan
+from jsched.isolation import init, mounts, order, owners, plan, surroundings
 from jsched.isolation.init import prepare_launch
 from jsched.isolation.init_process import InitProcess, StepFailed
 from jsched.isolation.launch import Launch
@@ -99,6 +99,7 @@ def fork(
         site = Site(sandbox, reports=told, gate=gate, orders=theirs.fileno())
         site.tasks = tuple(tasks)
         _open_sources(site, cleanup)
+        surroundings.allow_core_limit()
         with step("clone"):
             pid = namespaces.fork_into(flags, cgroup)
         if pid == 0:

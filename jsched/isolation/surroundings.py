@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -20,6 +21,19 @@ def start_session(site: Site) -> None:
 def set_hostname(site: Site) -> None:
     """Set the host name that the job sees."""
     host.set_hostname(site.sandbox.hostname)
+
+
+def allow_core_limit() -> None:
+    """Make room for a limit of 1 on core dumps, if this process may.
+
+    Where the host gives nobody more than 0, that of jobs would be 0, too: then the kernel hands their dumps to a
+    program of the host's, as it does not with 1.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0:
+        # What Python makes of EPERM: without CAP_SYS_RESOURCE limits only go down.
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (soft, 1))
 
 
 def set_limits(site: Site) -> None:

@@ -121,7 +121,7 @@ def test_binds_are_held_against_both(tmp_path: Path) -> None:
             return False
         return True
 
-    assert is_allowed("data/ours", writable=True)
+    assert is_allowed("data/ours", writable=False)
     assert is_allowed("data/ours/secret", writable=False)
     assert not is_allowed("data/ours/secret", writable=True)
     assert is_allowed("data/theirs", writable=False)
@@ -145,3 +145,50 @@ def test_narrowed_without_arguments_changes_nothing() -> None:
     assert WIDE.narrowed() == WIDE
     narrow = IsolationConfig()
     assert narrow.narrowed(modes=Mode, networks=Network, users=["root"], groups=["root"], scratch=1 << 40) == narrow
+
+
+def test_what_is_read_only_is_not_written_to_from_above(tmp_path: Path) -> None:
+    """A directory is not bound writable if one lies in it that is read-only; what lies beside that is."""
+    (tmp_path / "data/tools/bin").mkdir(parents=True)
+    (tmp_path / "data/beside").mkdir()
+    rules = (AllowedBind(tmp_path / "data", writable=True), AllowedBind(tmp_path / "data/tools/bin", writable=False))
+    config = IsolationConfig(binds=rules)
+    granted = IsolationConfig(binds=rules[:1])
+    for allowance in (Allowance(config), Allowance(config, granted), Allowance(granted, config)):
+        for name in ("data", "data/tools"):
+            real = tmp_path / name
+            allowance.check_bind(Bind(str(real), "/mnt"), real)
+            with pytest.raises(PermissionDenied, match="would make writable what is read-only for jobs") as caught:
+                allowance.check_bind(Bind(str(real), "/mnt", True), real)
+            assert caught.value.hint == (
+                "a directory that is `:ro` lies in it: bind it read-only, or what lies beside that"
+            )
+        allowance.check_bind(Bind(str(tmp_path / "data/beside"), "/mnt", True), tmp_path / "data/beside")
+
+
+@pytest.mark.parametrize("by", ["data", "alias"])
+def test_a_job_can_not_replace_an_allowed_directory(tmp_path: Path, by: str) -> None:
+    """A job that may write to one directory of the list can't have another of the list lead out of it."""
+    (tmp_path / "data/in/tools").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to("data")
+    (tmp_path / "secret").mkdir()
+    allowance = Allowance(
+        IsolationConfig(
+            binds=(
+                AllowedBind(tmp_path / "data", writable=True),
+                AllowedBind(tmp_path / by / "in/tools", writable=True),
+            )
+        )
+    )
+    secret = tmp_path / "secret"
+    # As a job does it: the directory, or one on the way to it.
+    for name, target in (("data/in/tools", secret), ("data/in", tmp_path), ("data/in", secret)):
+        replaced = tmp_path / name
+        replaced.rename(tmp_path / "aside")
+        replaced.symlink_to(target)
+        for bound in (secret, tmp_path, secret / "tools"):
+            with pytest.raises(PermissionDenied, match="is not allowed on this server"):
+                allowance.check_bind(Bind(str(bound), "/mnt", True), bound)
+        replaced.unlink()
+        (tmp_path / "aside").rename(replaced)
+    allowance.check_bind(Bind(str(tmp_path / "data/in/tools"), "/mnt", True), tmp_path / "data/in/tools")

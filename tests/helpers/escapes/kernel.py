@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import socket
 import struct
 import termios
@@ -17,6 +18,8 @@ _BPF_MAP_CREATE, _BPF_MAP_TYPE_ARRAY = 0, 2
 _SYSLOG_ACTION_SIZE_BUFFER = 10
 _TIOCLINUX, _TIOCL_GETSHIFTSTATE = 0x541C, b"\x06"
 _ABOVE_32_BITS = 1 << 32
+_TIOCSETD, _N_TTY = 0x5423, struct.pack("=i", 0)
+_MFD_HUGETLB = 4
 
 opening("kernel: core_pattern", "/proc/sys/kernel/core_pattern")
 opening("kernel: modprobe", "/proc/sys/kernel/modprobe")
@@ -81,6 +84,36 @@ def _syslog(_: Host) -> object:
     return system_call("syslog", _SYSLOG_ACTION_SIZE_BUFFER, None, 0)
 
 
+@attempt("kernel: SCTP", errno.EPROTONOSUPPORT)
+def _sctp(_: Host) -> object:
+    # Whoever is told that there is none has had the kernel look for a module.
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+
+
+@attempt("kernel: native AIO")
+def _aio(_: Host) -> object:
+    return system_call("io_setup", 1, ctypes.create_string_buffer(8))
+
+
+@attempt("kernel: huge pages", errno.ENOMEM)
+def _huge_pages(_: Host) -> object:
+    # In memory: ENOMEM says that there are none left, or none set aside.
+    return system_call("memfd_create", b"probe", _MFD_HUGETLB)
+
+
+@attempt("kernel: lowering the limit on core dumps")
+def _core_limit(_: Host) -> None:
+    """To 0: at 1 the kernel does not start the host's program for core dumps, at 0 it does."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _stays_above_0()
+
+
+@attempt("kernel: lowering the limit on core dumps by prlimit with a number above 32 bits")
+def _core_limit_wide(_: Host) -> None:
+    system_call("prlimit64", 0, resource.RLIMIT_CORE | _ABOVE_32_BITS, bytes(16), None)
+    _stays_above_0()
+
+
 # In these three what is asked for makes no sense, and the kernel says so only to who may ask.
 @attempt("kernel: reboot", errno.EINVAL)
 def _reboot(_: Host) -> object:
@@ -116,6 +149,17 @@ def _tiocsti_wide(_: Host) -> object:
 @attempt("terminal: TIOCLINUX", errno.ENOTTY)
 def _tioclinux(_: Host) -> object:
     return system_call("ioctl", _own_terminal(), _TIOCLINUX, ctypes.create_string_buffer(_TIOCL_GETSHIFTSTATE))
+
+
+# To the discipline that it has; another may load a module.
+@attempt("terminal: TIOCSETD")
+def _tiocsetd(_: Host) -> object:
+    return system_call("ioctl", _own_terminal(), _TIOCSETD, _N_TTY)
+
+
+def _stays_above_0() -> None:
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] != 0:
+        raise PermissionError(errno.EPERM, "the limit stayed")
 
 
 def _own_terminal() -> int:

@@ -127,11 +127,11 @@ def test_the_prisoner_has_no_descriptor_too_many(running: Running) -> None:
 
 
 def test_the_prisoner_has_limits(running: Running) -> None:
-    """Memory, processes, descriptors, time and the size of files are limited, and there is no core dump."""
+    """Memory, processes, descriptors, time and the size of files are limited, and a core dump is nobody's."""
     lines = Path(f"/proc/{running.prisoner}/limits").read_text().splitlines()[1:]
     found = {line[:25].strip(): line[25:].split()[:2] for line in lines}
     assert found["Max processes"] == ["0", "0"]
-    assert found["Max core file size"] == ["0", "0"]
+    assert found["Max core file size"] == ["1", "1"]
     assert found["Max cpu time"] == [str(LIMITS.seconds)] * 2
     assert found["Max file size"] == [str(LIMITS.size)] * 2
     assert LIMITS.memory < int(found["Max address space"][0]) < LIMITS.memory + 2**30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from jsched.isolation import seccomp
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.view import ROOT_CAPABILITIES
 from tests.helpers import walled
+from tests.helpers.privileges import needs_capability
 from tests.helpers.walled import make_sandbox, needs_root, probe_python
 
 pytestmark = needs_root
+CAP_SYS_RESOURCE = 24
 
 PRELUDE = """
 import ctypes, errno, os, socket, sys
@@ -171,6 +174,18 @@ def test_the_host_is_out_of_reach_through_an_old_working_directory(sandbox: Sand
         "print(os.stat('.').st_ino == os.stat('/').st_ino, os.getcwd(), os.listdir('sys'))\n"
     )
     assert run(sandbox, code, tmp_path) == "True / []\n"
+
+
+@needs_capability(CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE")
+def test_no_dump_is_handed_to_the_host(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The limit on core dumps is 1, at which the kernel starts no program for them, whatever host and job make it."""
+    core = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        code = "import resource; resource.setrlimit(4, (0, 0)); print(resource.getrlimit(4))"
+        assert run(sandbox, code, tmp_path) == "(1, 1)\n"
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, core)
 
 
 def test_init_does_not_obey_the_command(sandbox: Sandbox, tmp_path: Path) -> None:
