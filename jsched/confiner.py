@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Callable
@@ -10,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jsched.allowance import Allowance
+from jsched.binds import allowed_bind
 from jsched.config import Config
-from jsched.confinement import NOTHING_ASKED, Bind, Confinement, Mode, Network, Walls, account_number
+from jsched.confinement import NOTHING_ASKED, Confinement, Mode, Network, Walls, account_number
 from jsched.environment import home_directory
-from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, PermissionDenied
+from jsched.errors import FailedPrecondition, InvalidArgument, JschedError
 from jsched.isolation import ids, plan, sandbox, seccomp, view
 from jsched.isolation.accounts import regular_homes
 from jsched.isolation.homes import HOMES, homes_to_cover
 from jsched.isolation.ids import Ids
-from jsched.isolation.places import RESERVED
 from jsched.isolation.sandbox import Sandbox
 from jsched.isolation.trial import try_walls_apart
 from jsched.isolation_config import IsolationConfig
@@ -35,7 +34,7 @@ _IdsOf = Callable[[int, int, int], Ids]
 class Confined:
     """What a job is walled in with; `sandbox` is asked with the slot of its id range, None if there are no walls.
 
-    `sandboxed` says whether there are any, `home` and `workdir` where the job begins if it was not told otherwise.
+    `home` and `workdir` say where the job begins if it was not told otherwise; "" is the server's user's home.
     """
 
     walls: Walls
@@ -85,7 +84,7 @@ class Confiner:
             # What can't be asked of it can't be had where it is the default, either.
             replace(asked, mode=mode)
             return Confined(Walls(Mode.NONE, Network.HOST))
-        binds = tuple(self._allowed_bind(allowance, bind) for bind in asked.binds)
+        binds = tuple(allowed_bind(bind, allowance, self._private) for bind in asked.binds)
         if self._ids is None:
             return self._without_walls(mode, asked, allowance.required)
         build = self._build(mode, network, binds, allowance.scratch, tree, self._ids_of(asked, self._ids))
@@ -140,30 +139,6 @@ class Confiner:
     def _lack(self, reason: str) -> None:
         self._lacking = reason
         _LOG.warning("jobs can't be walled in: %s", reason)
-
-    def _allowed_bind(self, allowance: Allowance, bind: Bind) -> sandbox.Bind:
-        """Return what is mounted: the place that was judged, however its links are changed afterwards."""
-        _refuse_reserved(bind)
-        try:
-            # What it really is: a link in a directory that jobs may write to leads wherever they like.
-            real = Path(os.path.realpath(bind.source))
-            allowance.check_bind(bind, real)
-            private = [Path(os.path.realpath(own)) for own in self._private]
-        except RecursionError:
-            # A chain of links far longer than Linux follows.
-            raise _unreadable(bind, errno.ELOOP) from None
-        except OSError as error:
-            # os.path.realpath() raises nothing for what does not change while it looks.
-            raise _unreadable(bind, error.errno or errno.EIO) from None
-        if any(real.is_relative_to(own) or own.is_relative_to(real) for own in private):
-            raise PermissionDenied(
-                f"bind {bind.source} would show the server's own files",
-                obj="binds",
-                hint="it lies in a directory of the server's, or has one in it: bind another directory",
-            )
-        if not os.path.lexists(real):
-            raise _unreadable(bind, errno.ENOENT)
-        return sandbox.Bind(str(real), bind.place, bind.writable)
 
     def _ids_of(self, asked: Confinement, of: _IdsOf) -> Callable[[int], Ids]:
         """Return whom the job is, by slot; raises FailedPrecondition if that is not who it asks to be."""
@@ -221,24 +196,6 @@ class Confiner:
             known = view.sandbox_of_host(whose, self._private, homes=self._homes, network=network, seccomp=self._filter)
             self._host_views[network] = known
         return known if network == sandbox.NONE else known._replace(binds=view.resolver_binds(network))
-
-
-def _refuse_reserved(bind: Bind) -> None:
-    for reserved in RESERVED:
-        if bind.place == reserved or bind.place.startswith(f"{reserved}/"):
-            raise InvalidArgument(
-                f"bind {bind.source}:{bind.target} would cover what a job has at {reserved}",
-                obj="binds",
-                hint=f"name a target outside of {', '.join(RESERVED)}",
-            )
-
-
-def _unreadable(bind: Bind, number: int) -> FailedPrecondition:
-    return FailedPrecondition(
-        f"bind {bind.source}: {os.strerror(number)}",
-        obj="binds",
-        hint="look what is there on the server's host, and that nobody changes it while the job starts",
-    )
 
 
 def _number(account: str | None, what: str) -> int:

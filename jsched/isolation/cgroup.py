@@ -46,21 +46,11 @@ class Cgroup(ABC):
                     self.fs.remove_directory(directory)
             raise
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Be in the cgroup inside the `with`, so that a child is born there.
-
-        The caller has to have one thread only. Afterwards it is outside, where the plan says,
-        wherever it was before.
-        """
-        self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
-
     def enter(self) -> None:
-        """Be in the cgroup until leave(); see entered(). If this raises, the caller is as far outside as can be."""
+        """Be in the cgroup until leave(), so that a child is born there.
+
+        The caller has to have one thread only. If this raises, it is as far outside as can be.
+        """
         for file, value in self.plan.entering:
             self.fs.write(file, value)
         try:
@@ -71,7 +61,7 @@ class Cgroup(ABC):
             raise
 
     def leave(self) -> None:
-        """Be outside of all of it, and have the limits for those who stay.
+        """Be outside of all of it, where the plan says, and have the limits for those who stay.
 
         Where the plan's place is gone or refuses, another outside of the job's own directory is taken.
         Raises OSError if there is none; then the rest has been left, and `is_caught` says so.
@@ -121,14 +111,6 @@ class Cgroup(ABC):
     def processes(self) -> list[int]:
         """Return the pids of everybody inside, as this process sees them (0 for one that it can't see)."""
         return list(dict.fromkeys(pid for directory in self.directories for pid in self._inside(directory)))
-
-    def is_empty(self) -> bool:
-        """Return whether nobody is inside; true for one that is not there."""
-        return not self._inside(self.directories[-1])
-
-    def is_there(self) -> bool:
-        """Return whether it has been made and not been removed, or not all of it."""
-        return any(self.fs.has(directory) for directory in self.directories)
 
     def kill_until_empty(self, patience: float) -> bool:
         """Kill everybody inside and wait until they are gone, at most `patience` seconds; return whether they are."""

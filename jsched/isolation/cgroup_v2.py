@@ -40,10 +40,6 @@ class CgroupV2(Cgroup):
             finally:
                 self.fs.write(f"{self.directory}/cgroup.freeze", "0")
 
-    def is_empty(self) -> bool:
-        """Return whether nobody is inside or below; true for one that is not there."""
-        return table(self._read("cgroup.events")).get("populated", 0) == 0
-
     def usage(self) -> CgroupUsage:
         """Return what the controllers have counted."""
         cpu = table(self._read("cpu.stat"))

@@ -34,6 +34,7 @@ from jsched.policy.starts import Defaults
 from jsched.server import lifetime, rootfs_service, service, tls, wire
 from jsched.server.audit import Audit
 from jsched.server.callers import Callers
+from jsched.server.credentials import current_credentials
 from jsched.server.handshakes import Handshakes
 from jsched.server.hangup import Hangup
 from jsched.server.interceptors import Gate
@@ -133,7 +134,7 @@ def _server(
     reflection.enable_server_reflection(
         (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
     )
-    return server, _bind(server, listen, trust.credentials())
+    return server, _bind(server, listen, current_credentials(lambda: trust.current))
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from jsched import certificate_files
 from jsched.certificate_files import CLIENT_CA, CLIENT_CRL, SERVER_CERTIFICATE, SERVER_KEY
@@ -21,9 +20,6 @@ from jsched.errors import FailedPrecondition
 from jsched.server.authorities import Authority
 from jsched.server.expiry_warnings import ExpiryWarnings
 from jsched.server.trust import Trust, read_bundle, read_revocations, read_server
-
-if TYPE_CHECKING:
-    import grpc
 
 # Seconds between two looks.
 EVERY = 0.25
@@ -61,29 +57,6 @@ class TrustWatch:
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
         self._thread.start()
-
-    def credentials(self) -> grpc.ServerCredentials:
-        """Return credentials of one server that demand a certificate of the CAs, and are current at each handshake."""
-        import grpc
-
-        shown = self.current
-
-        def next_configuration() -> grpc.ServerCertificateConfiguration | None:
-            # gRPC calls this before each handshake, on a thread of its own, and never twice at once.
-            # A new configuration costs it a TLS context, and its session tickets end with it.
-            nonlocal shown
-            trust = self.current
-            if trust.server is shown.server and trust.bundle is shown.bundle:
-                return None
-            shown = trust
-            return _configuration(trust)
-
-        return grpc.dynamic_ssl_server_credentials(
-            _configuration(shown),
-            # None, for no change, is what the documentation has and the stub has not.
-            cast("Callable[[], grpc.ServerCertificateConfiguration]", next_configuration),
-            require_client_authentication=True,
-        )
 
     def look_now(self) -> None:
         """Look at the files at once, and say again what is wrong with them."""
@@ -232,15 +205,6 @@ class TrustWatch:
     def _is_well(self, name: str) -> None:
         if self._complaints.pop(name, None) is not None:
             _LOG.info("%s: all is well again", name)
-
-
-def _configuration(trust: Trust) -> grpc.ServerCertificateConfiguration:
-    import grpc
-
-    # gRPC takes it over: one object serves once.
-    return grpc.ssl_server_certificate_configuration(
-        [(trust.server.key_pem, trust.server.chain_pem)], root_certificates=trust.bundle.pem
-    )
 
 
 def _read_all(certs_dir: Path) -> _Found:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jsched.isolation.cgroup import Cgroup
 from jsched.isolation.cgroup_plan import CgroupPlan
 
 ROOT = Path(__file__).parents[2]
@@ -18,12 +19,20 @@ from jsched.isolation.cgroup import from_plan
 from jsched.isolation.cgroup_plan import plan_from_json
 cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))
 cgroup.make()
-with cgroup.entered():
+cgroup.enter()
+try:
     pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+finally:
+    cgroup.leave()
 print(pid, flush=True)
 status = os.waitpid(pid, 0)[1]
 sys.exit(os.waitstatus_to_exitcode(status) % 256)
 """
+
+
+def is_there(cgroup: Cgroup) -> bool:
+    """Return whether it has been made and not been removed, or not all of it."""
+    return any(cgroup.fs.has(directory) for directory in cgroup.directories)
 
 
 class Monitor:

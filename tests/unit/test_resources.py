@@ -26,7 +26,7 @@ from jsched.linux.disks import Disk, real_disks
 from jsched.profile import REPORT, Profile
 from jsched.resources import Resources
 from jsched.stats import Load
-from tests.helpers.cgroups import Monitor
+from tests.helpers.cgroups import Monitor, is_there
 
 MIB = 1024 * 1024
 PIDS = Profile(Limits(pids=50))
@@ -208,8 +208,8 @@ def test_sweep(resources: Resources) -> None:
     gone.make()
     live.make()
     resources.sweep([live.directories[0].rpartition("/")[2]])
-    assert not gone.is_there()
-    assert live.is_there()
+    assert not is_there(gone)
+    assert is_there(live)
 
 
 def test_two_servers(tmp_path: Path) -> None:
@@ -221,10 +221,10 @@ def test_two_servers(tmp_path: Path) -> None:
     cgroup.make()
     try:
         second.sweep(())
-        assert cgroup.is_there()
+        assert is_there(cgroup)
     finally:
         first.sweep(())
-        assert not cgroup.is_there()
+        assert not is_there(cgroup)
         first.close()
         second.close()
         assert isinstance(second.hierarchy, Hierarchy)

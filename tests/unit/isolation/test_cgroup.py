@@ -20,7 +20,7 @@ from jsched.isolation.cgroup_plan import CgroupUsage, plan_from_json
 from jsched.isolation.cgroupfs import Cgroupfs
 from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import NO_LIMITS, Limits
-from tests.helpers.cgroups import ROOT, Monitor, cgroups_of
+from tests.helpers.cgroups import ROOT, Monitor, cgroups_of, is_there
 from tests.helpers.wait import wait_until
 
 Start = Callable[..., tuple[Cgroup, Monitor]]
@@ -50,7 +50,7 @@ def test_monitor_comes_back(hierarchy: Hierarchy) -> None:
         "from jsched.isolation.cgroup_plan import plan_from_json\n"
         "cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))\ncgroup.make()\n"
         "cgroup.fs.remove_directory(cgroup.directories[-1])\n"
-        "try:\n with cgroup.entered(): print('entered')\n"
+        "try:\n cgroup.enter()\n print('entered')\n"
         "except FileNotFoundError: print(open('/proc/self/cgroup').read())"
     )
     command = [sys.executable, "-S", "-c", code, json.dumps(plan)]
@@ -69,7 +69,7 @@ def test_monitor_gets_out_elsewhere(hierarchy: Hierarchy) -> None:
         "import json, sys\nfrom jsched.isolation.cgroup import from_plan\n"
         "from jsched.isolation.cgroup_plan import plan_from_json\n"
         "cgroup = from_plan(plan_from_json(json.loads(sys.argv[1])))\ncgroup.make()\n"
-        "with cgroup.entered(): print(open('/proc/self/cgroup').read())\n"
+        "cgroup.enter()\nprint(open('/proc/self/cgroup').read())\ncgroup.leave()\n"
         "print('and then', cgroup.is_caught, open('/proc/self/cgroup').read())\ncgroup.remove()"
     )
     command = [sys.executable, "-S", "-c", code, json.dumps(plan._replace(homes=homes))]
@@ -83,15 +83,15 @@ def test_monitor_gets_out_elsewhere(hierarchy: Hierarchy) -> None:
 def test_gone_afterwards(start: Start, hierarchy: Hierarchy) -> None:
     """A cgroup whose command has ended is empty and can be removed, and then there is nothing of it."""
     cgroup, monitor = start(NO_LIMITS, "true")
-    assert cgroup.is_there()
+    assert is_there(cgroup)
     assert monitor.wait() == 0
-    assert cgroup.is_empty()
+    assert cgroup.processes() == []
     cgroup.remove()
-    assert not cgroup.is_there()
+    assert not is_there(cgroup)
     assert hierarchy.jobs() == set()
     cgroup.remove()
     cgroup.kill()
-    assert cgroup.is_empty()
+    assert cgroup.processes() == []
     assert cgroup.usage() == CgroupUsage()
 
 
@@ -113,7 +113,7 @@ def test_all_or_nothing(hierarchy: Hierarchy) -> None:
     with pytest.raises(OSError, match=re.escape("on writing 'much'")) as caught:
         cgroup.make()
     assert str(caught.value.filename).endswith("pids.max")
-    assert not cgroup.is_there()
+    assert not is_there(cgroup)
 
 
 def test_plan_through_json(hierarchy: Hierarchy) -> None:
@@ -157,7 +157,7 @@ def test_busy_is_not_removed(start: Start) -> None:
     with pytest.raises(OSError, match="busy"):
         cgroup.remove(patience=0.05)
     assert monitor.process.poll() is None
-    assert not cgroup.is_empty()
+    assert cgroup.processes() != []
 
 
 def test_job_makes_cgroups(start: Start, hierarchy: Hierarchy) -> None:
@@ -167,7 +167,7 @@ def test_job_makes_cgroups(start: Start, hierarchy: Hierarchy) -> None:
     for directory in inner:
         cgroup.fs.make_directory(directory)
         cgroup.fs.write(f"{directory}/cgroup.procs", str(monitor.pid))
-    assert not cgroup.is_empty()
+    assert cgroup.processes() != []
     assert cgroup.kill_until_empty(30)
     monitor.wait()
     cgroup.remove()
@@ -182,7 +182,7 @@ def test_sweep(start: Start, hierarchy: Hierarchy) -> None:
     assert hierarchy.jobs() == set(ids)
     assert hierarchy.sweep(ids[:1]) == ids[1:]
     assert monitor.wait() == KILLED
-    assert not gone.is_there()
+    assert not is_there(gone)
     assert other.process.poll() is None
     assert live.processes() == [other.pid]
 
