@@ -11,6 +11,7 @@ from jsched.isolation_config import IsolationConfig
 from jsched.profile import Profile
 from jsched.wire_config import WireConfig
 
+SYSTEM_CONFIG = Path("/etc/jsched/jsched.toml")
 _POSITIVE = (
     "chunk_size",
     "max_rootfs_archive",
@@ -25,8 +26,8 @@ _POSITIVE = (
 class Config:
     """Everything that the engine and the server need to know.
 
-    Paths are absolute. `log_group` is a group's name or number that log files get (None:
-    the server's own group). `policy` is the name of a preset, or the path of a file. Times are
+    Paths are absolute. `file` is what it was read from, None for no file. `log_group` is a group's
+    name or number that log files get (None: the server's own group). `policy` is the name of a preset, or the path of a file. Times are
     seconds, sizes bytes. `limits` says what jobs get that ask for nothing, `isolation` how they are
     walled in and what they may ask for, `wire` what clients may cost, `audit` how the trail is kept.
     An uploaded root file system may have an archive of `max_rootfs_archive` bytes, files of
@@ -51,9 +52,10 @@ class Config:
     max_rootfs_entries: int = 500_000
     rootfs_timeout: int = 900
     start_timeout: float = 30.0
+    file: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("data_dir", "log_dir", "certs_dir"):
+        for name in ("data_dir", "log_dir", "certs_dir", "file"):
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, Path(path).expanduser().absolute())
@@ -100,6 +102,15 @@ class Config:
     def audit_log(self) -> Path:
         """The file that the audit trail is written to; those put aside lie beside it."""
         return self.data_dir / "audit.jsonl"
+
+    @property
+    def private(self) -> tuple[Path, ...]:
+        """What is the server's own, and not for jobs to see."""
+        settings = [file for file in (self.file, Path(self.policy) if is_policy_file(self.policy) else None) if file]
+        system = SYSTEM_CONFIG.parent
+        # The whole directory: a file that is replaced by another is in sight again.
+        files = [system if file.is_relative_to(system) else file for file in settings]
+        return tuple(path for path in (self.data_dir, self.log_dir, self.certs_dir, *files) if path is not None)
 
     def log_path(self, job_id: str) -> Path:
         """The log file of a job."""

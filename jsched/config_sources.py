@@ -6,19 +6,17 @@ import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from jsched.audit_config import parse_audit
-from jsched.config import Config, is_policy_file
+from jsched.config import SYSTEM_CONFIG, Config, is_policy_file
 from jsched.errors import InvalidArgument
 from jsched.isolation_config import parse_isolation
 from jsched.profile import parse_profile
 from jsched.wire_config import parse_wire
 
 CONFIG_VARIABLE = "JSCHED_SERVER_CONFIG"
-SYSTEM_CONFIG = Path("/etc/jsched/jsched.toml")
 
 
 def load(
@@ -31,7 +29,7 @@ def load(
     """
     path = config_file or environ.get(CONFIG_VARIABLE)
     file = Path(path) if path else SYSTEM_CONFIG
-    from_file = _from_file(file) if path or file.exists() else {}
+    from_file = _from_file(file) | {"file": file} if path or file.exists() else {}
     from_environment = _from_environment(environ)
     from_flags = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -106,14 +104,12 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise InvalidArgument(f"config file {path}: {error.strerror}", obj=str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"config file {path} is not TOML: {error}", obj=str(path)) from None
-    known = {field.name for field in fields(Config)}
     for name in content:
         if name in _MOVED:
             raise _moved(f"config file {path}: {name}", name)
-        if name not in known:
-            raise InvalidArgument(
-                f"config file {path}: unknown key {name!r}", obj=str(path), hint=f"known are {', '.join(sorted(known))}"
-            )
+        if name not in _KINDS:
+            hint = f"known are {', '.join(sorted(_KINDS))}"
+            raise InvalidArgument(f"config file {path}: unknown key {name!r}", obj=str(path), hint=hint)
     values = {name: _convert(f"config file {path}: {name}", name, value) for name, value in content.items()}
     for name in ("data_dir", "log_dir", "certs_dir"):
         if name in values:

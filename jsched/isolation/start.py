@@ -83,8 +83,6 @@ def fork(
     """
     room = _room(sandbox)
     launch = prepare_launch()
-    if sandbox.has_user_namespace:
-        flags |= namespaces.CLONE_NEWUSER
     with contextlib.ExitStack() as cleanup, contextlib.ExitStack() as undo:
         with step("clone"):
             reports, told = os.pipe()
@@ -101,7 +99,7 @@ def fork(
         _open_sources(site, cleanup)
         surroundings.allow_core_limit()
         with step("clone"):
-            pid = namespaces.fork_into(flags, cgroup)
+            pid = _clone(site, flags, cgroup)
         if pid == 0:
             run(site, room, launch)
         try:
@@ -112,6 +110,14 @@ def fork(
             raise
         undo.pop_all()
     return InitProcess(pid, reports), ours
+
+
+def _clone(site: Site, flags: int, cgroup: int | None) -> int:
+    if not site.sandbox.has_user_namespace:
+        return namespaces.fork_into(flags, cgroup)
+    if not site.privileged:
+        return namespaces.fork_into(flags | namespaces.CLONE_NEWUSER, cgroup)
+    return namespaces.fork_for(site.sandbox.uid_map[0].outside, flags, cgroup)
 
 
 def _open_sources(site: Site, cleanup: contextlib.ExitStack) -> None:

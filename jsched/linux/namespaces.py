@@ -12,6 +12,7 @@ import signal
 import struct
 from collections.abc import Iterable
 
+from jsched.linux import privileges
 from jsched.linux.call import call_number, system_call
 
 CLONE_NEWNS = 0x00020000
@@ -62,6 +63,29 @@ def fork_into(namespaces: int, cgroup: int | None = None) -> int:
         if error.errno != errno.ENOSYS or cgroup is not None:
             raise
     return _clone(namespaces | told, None, None, None, None)
+
+
+def fork_for(owner: int, namespaces: int, cgroup: int | None = None) -> int:
+    """Fork as fork_into() does, into a user namespace that belongs to the user `owner`; for root.
+
+    What is counted for each user (watches of inotify, signals and timers that wait, message queues, namespaces)
+    is counted for the owner of the namespace, too, whoever it is inside: of root's, one job could leave nothing to
+    root and to all others. Takes back what prctl_set_pdeathsig() has set. Raises OSError.
+    Source: user_namespaces(7), the kernel's kernel/ucount.c.
+    """
+    was_dumpable = privileges.is_dumpable()
+    os.seteuid(owner)
+    pid = -1
+    try:
+        privileges.raise_capabilities()
+        # Until it has ids of its own, the child may write to its own /proc only if it is dumpable.
+        privileges.set_dumpable()
+        pid = fork_into(namespaces | CLONE_NEWUSER, cgroup)
+    finally:
+        if pid != 0:
+            os.seteuid(0)
+            (privileges.set_dumpable if was_dumpable else privileges.set_not_dumpable)()
+    return pid
 
 
 def unshare(namespaces: int) -> None:

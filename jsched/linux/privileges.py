@@ -21,6 +21,7 @@ CAP_SETUID = 7
 CAP_NET_BIND_SERVICE = 10
 CAP_SYS_ADMIN = 21
 
+_PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
@@ -42,6 +43,7 @@ _CAP_HEADER = struct.Struct("=Ii")
 _CAP_DATA = struct.Struct("=6I")
 
 _prctl = library_call("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_capget = system_call("capget", call_number(125, 90), ctypes.c_char_p, ctypes.c_char_p)
 _capset = system_call("capset", call_number(126, 91), ctypes.c_char_p, ctypes.c_char_p)
 
 
@@ -91,6 +93,14 @@ def set_capabilities(mask: int) -> None:
     _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
+def raise_capabilities() -> None:
+    """Have all permitted capabilities effective, as root has them; raises OSError. Source: capget(2), capset(2)."""
+    header, data = _CAP_HEADER.pack(_VERSION_3, 0), ctypes.create_string_buffer(_CAP_DATA.size)
+    _capget(header, data)
+    _, low, inheritable_low, _, high, inheritable_high = _CAP_DATA.unpack(data.raw)
+    _capset(header, _CAP_DATA.pack(low, low, inheritable_low, high, high, inheritable_high))
+
+
 def encode_capabilities(mask: int) -> tuple[bytes, bytes]:
     """Return both arguments of capset(2) for a bit mask that is to be permitted and effective, and not inheritable."""
     low, high = mask & 0xFFFFFFFF, mask >> 32
@@ -100,6 +110,16 @@ def encode_capabilities(mask: int) -> tuple[bytes, bytes]:
 def set_no_new_privileges() -> None:
     """Gain nothing by exec any more, neither from setuid bits nor from file capabilities, PR_SET_NO_NEW_PRIVS."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def is_dumpable() -> bool:
+    """Return whether processes of the same user may look into this one, PR_GET_DUMPABLE."""
+    return _prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 1
+
+
+def set_dumpable() -> None:
+    """Take back set_not_dumpable(), or what a change of users has done."""
+    _prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def set_not_dumpable() -> None:

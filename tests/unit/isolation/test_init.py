@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from jsched.isolation.sandbox import Bind
 from jsched.linux import process
 from tests.helpers import walled
 from tests.helpers.wait import wait_until
-from tests.helpers.walled import make_sandbox, needs_root
+from tests.helpers.walled import make_sandbox, needs_root, probe_python
 
 pytestmark = needs_root
 
@@ -172,6 +173,27 @@ def test_init_holds_one_pipe_and_nothing_else(tmp_path: Path, spare: bool) -> No
     assert status["Uid"].split() == [str(300_000 + walled.USER)] * 4
     os.kill(init, signal.SIGKILL)
     monitor.communicate(timeout=30)
+
+
+def test_what_a_job_takes_is_not_counted_as_roots(tmp_path: Path, spare: bool) -> None:
+    """What the kernel counts for each user is the job's own: signals that wait for it take none of root's away."""
+    log = tmp_path / "log"
+    code = (
+        "import ctypes, os, signal, time\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])\n"
+        "send = ctypes.CDLL(None).sigqueue\n"
+        "print(sum(send(os.getpid(), signal.SIGRTMIN, None) == 0 for _ in range(3000)), flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    monitor = walled.start_monitor(make_sandbox(), [probe_python(), "-I", "-c", code], log=log, spare=spare)
+    init = _init(monitor)
+    wait_until(lambda: "\n" in log.read_text(), 20, "the signals")
+    waiting = re.search(r"^SigQ:\t(\d+)/", Path("/proc/self/status").read_text(), re.MULTILINE)
+    os.kill(init, signal.SIGKILL)
+    monitor.communicate(timeout=30)
+    assert log.read_text() == "3000\n"
+    assert waiting is not None
+    assert int(waiting[1]) < 3000
 
 
 def _only(names: list[str]) -> str | None:
