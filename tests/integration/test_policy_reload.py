@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,8 +17,7 @@ from jsched.job import JobSpec
 from jsched.state import JobState
 from jsched.v1 import jobs_pb2 as pb
 from tests.helpers import calls
-from tests.helpers.members import write_certificates
-from tests.helpers.server import Server
+from tests.helpers.governed import Governed
 from tests.helpers.wait import wait_until
 
 RELOADS = 15
@@ -29,35 +27,9 @@ ONE_S_OWN = '[roles.user]\nverbs = "own"\n'
 NOBODY = '[roles.guest]\nverbs = "any"\n'
 
 
-class Governed:
-    """A server whose policy is a file that tests write."""
-
-    def __init__(self, root: Path) -> None:
-        write_certificates(root / "certs", [("alice", "user"), ("bob", "user")])
-        self.path = root / "policy.toml"
-        self.path.write_text(EVERYBODY)
-        (root / "server").mkdir()
-        # Relative to the configuration file, which is in the server's directory.
-        config = '[isolation]\ndefault = "none"\n'
-        self.server = Server(root / "server", root / "certs", config=f'policy = "../policy.toml"\n{config}')
-
-    def read_again(self, text: str) -> None:
-        """Change the policy and return once the server has read it again, whatever it thinks of it."""
-        before = self._answers()
-        spare = self.path.with_suffix(".new")
-        spare.write_text(text)
-        spare.replace(self.path)
-        os.kill(self.server.pid, signal.SIGHUP)
-        wait_until(lambda: self._answers() > before, 20, "the server's word on its policy")
-
-    def _answers(self) -> int:
-        printed = self.server.printed()
-        return printed.count("policy.toml read again") + printed.count("the policy stays as it was")
-
-
 @pytest.fixture(scope="module")
 def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
-    found = Governed(tmp_path_factory.mktemp("governed"))
+    found = Governed(tmp_path_factory.mktemp("governed"), [("alice", "user"), ("bob", "user")], EVERYBODY)
     try:
         found.server.start()
         yield found
