@@ -27,12 +27,13 @@ class Config:
     """Everything that the engine and the server need to know.
 
     Paths are absolute. `file` is what it was read from, None for no file. `log_group` is a group's
-    name or number that log files get (None: the server's own group). `policy` is the name of a preset, or the path of a file. Times are
-    seconds, sizes bytes. `limits` says what jobs get that ask for nothing, `isolation` how they are
-    walled in and what they may ask for, `wire` what clients may cost, `audit` how the trail is kept.
-    An uploaded root file system may have an archive of `max_rootfs_archive` bytes, files of
-    `max_rootfs_size` bytes together and `max_rootfs_entries` members, and `rootfs_timeout` for being
-    unpacked. `start_timeout` is how long it may take until a job's command is executed.
+    name or number that log files get (None: the server's own group). `policy` is the name of a preset,
+    or the path of a file. Times are seconds, sizes bytes. `limits` says what jobs get that ask for
+    nothing, `isolation` how they are walled in and what they may ask for, `wire` what clients may cost,
+    `audit` how the trail is kept. An uploaded root file system may have an archive of
+    `max_rootfs_archive` bytes, files of `max_rootfs_size` bytes together and `max_rootfs_entries`
+    members, and `rootfs_timeout` for being unpacked. `start_timeout` is how long it may take until a
+    job's command is executed.
     """
 
     data_dir: Path

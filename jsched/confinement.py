@@ -6,13 +6,13 @@ import enum
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from jsched.errors import InvalidArgument
+from jsched.frozen import frozen
 
-_ROOTFS = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
+_ROOTFS = r"[a-z0-9][a-z0-9._-]{0,62}"
+_ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}"
 _MOST_BINDS = 32
 _ROOT = "root"
 # Ids behind the walls are below.
@@ -38,7 +38,7 @@ class Network(enum.Enum):
     HOST = "host"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bind:
     """A directory or file of the host, and where the job sees it; absolute paths."""
 
@@ -59,7 +59,7 @@ class Bind:
         return "/" + posixpath.normpath(self.target).lstrip("/")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Confinement:
     """What is asked of a job's walls; None is the server's to say. Raises InvalidArgument naming the field.
 
@@ -76,7 +76,7 @@ class Confinement:
 
     def __post_init__(self) -> None:
         if self.rootfs is not None:
-            if not _ROOTFS.fullmatch(self.rootfs):
+            if not re.fullmatch(_ROOTFS, self.rootfs):
                 raise InvalidArgument(f"rootfs {self.rootfs!r} is not a name of a root file system", obj="rootfs")
             if self.mode not in (None, Mode.ROOTFS):
                 raise InvalidArgument(f"isolation {self.mode.value} has no root file system", obj="rootfs")
@@ -88,7 +88,7 @@ class Confinement:
             raise InvalidArgument("two binds have the same target", obj="binds")
         for name in ("user", "group"):
             value = getattr(self, name)
-            if value is not None and not _ACCOUNT.fullmatch(value):
+            if value is not None and not re.fullmatch(_ACCOUNT, value):
                 raise InvalidArgument(f"{name} {value!r} is not a name or number", obj=name)
         if self.mode is Mode.NONE:
             for name in ("network", "user", "group"):
@@ -101,7 +101,7 @@ class Confinement:
 NOTHING_ASKED = Confinement()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Walls:
     """What a job really has: the mode and network, the digest of its root file system, and each wall by name."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 import signal as signals
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from jsched import spec_fields
 from jsched.confinement import NOTHING_ASKED, Confinement, Walls
 from jsched.errors import InvalidArgument
+from jsched.frozen import frozen
 from jsched.limits import NO_LIMITS, Limits, Unenforced
 from jsched.state import JobState
 
@@ -20,7 +21,7 @@ DEFAULT_GRACE = 10.0
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobSpec:
     """What the caller asks for; checked when it is made.
 
@@ -58,14 +59,14 @@ class JobSpec:
         spec_fields.check_seconds("grace", self.grace)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exited:
     """The command ended by itself with an exit code from 0 to 255."""
 
     code: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signaled:
     """The command was ended by a signal, signal(7)."""
 
@@ -80,7 +81,7 @@ class Signaled:
             return f"signal {self.signal}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FailedStep:
     """The command could not be started: which step failed, with which errno(3)."""
 
@@ -88,7 +89,7 @@ class FailedStep:
     errno: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lost:
     """Nobody recorded how the command ended."""
 
@@ -106,7 +107,7 @@ class Reason(enum.Enum):
     HOST_RESTART = "host restart"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """What a job used, None for what is not known.
 
@@ -131,7 +132,7 @@ class Usage:
     oom_kills: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """A job as it was at one moment.
 
@@ -167,7 +168,7 @@ class Job:
         return self.ended_at - self.started_at
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopResult:
     """What a stop came to: the job afterwards, and whether it had ended before."""
 
@@ -175,7 +176,7 @@ class StopResult:
     already_ended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobFilter:
     """Which jobs a list shows; an empty field leaves nothing out.
 
@@ -192,7 +193,7 @@ class JobFilter:
         spec_fields.check_count(self.labels)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobPage:
     """Some jobs, newest first, and the token that continues after the last one ("" at the end)."""
 
@@ -200,7 +201,7 @@ class JobPage:
     next_page_token: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chunk:
     """Bytes of a log and the offset of the first of them; followers at one offset may hold the same object."""
 

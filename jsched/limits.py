@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from jsched.errors import InvalidArgument
+from jsched.frozen import frozen
 
 ALL_DISKS = "all"
 
@@ -30,13 +31,14 @@ MAX_BYTES = 2**63 - 1
 _MAX_DEVICE = 4096
 _MAX_DISKS = 256
 
-_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)([kmgt]?)(?:ib)?", re.ASCII | re.IGNORECASE)
-_BARE_UNIT = re.compile(r"[0-9.]+ib", re.ASCII | re.IGNORECASE)
+# Compiled when they are used: most commands of a client read no sizes.
+_SIZE = r"(?ai)([0-9]{1,19}(?:\.[0-9]{1,9})?)([kmgt]?)(?:ib)?"
+_BARE_UNIT = r"(?ai)[0-9.]+ib"
 _WORDS = (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 _FACTORS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DiskLimit:
     """How fast a job may read and write one disk: bytes and operations a second, None for no limit.
 
@@ -69,7 +71,7 @@ class DiskLimit:
 DISK_RATES = ("read_bps", "write_bps", "read_iops", "write_iops")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What a job may use at most, None for no limit; checked when it is made.
 
@@ -122,7 +124,7 @@ class Limits:
 _SINGLE = tuple(field.name for field in fields(Limits) if field.name != "disk")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unenforced:
     """A limit that this machine can't apply: its name, the controller it takes, and the reason."""
 
@@ -139,7 +141,7 @@ def parse_size(text: str, name: str = "size") -> int:
 
     Raises InvalidArgument naming `name`.
     """
-    match = None if _BARE_UNIT.fullmatch(text) else _SIZE.fullmatch(text)
+    match = None if re.fullmatch(_BARE_UNIT, text) else re.fullmatch(_SIZE, text)
     if match is None:
         raise InvalidArgument(f"{name} {text[:64]!r} is not a size such as 100, 1024k, 2m, 1g or 512MiB", obj=name)
     whole, _, part = match[1].partition(".")

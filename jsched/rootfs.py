@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
 from jsched.errors import AlreadyExists, InvalidArgument
+from jsched.frozen import frozen
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rootfs:
     """A root file system and its name.
 
@@ -30,7 +30,7 @@ class Rootfs:
     used_by: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Archive:
     """An archive about to be uploaded; checked when it is made.
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from jsched.errors import InvalidArgument
 
 MAX_SECONDS = 10 * 365 * 86400.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_LOOKS_LIKE_AN_ID = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]*")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
+# Compiled, and kept, by `re` when they are used: most commands of a client use none.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+_LOOKS_LIKE_AN_ID = r"[0-9a-fA-F]{8}[0-9a-fA-F-]*"
+_ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_LABEL_KEY = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}"
 _MAX_LABELS = 64
 _MAX_LABEL_VALUE = 256
 _MAX_REQUEST_ID = 128
@@ -46,7 +47,7 @@ def _check_text(name: str, value: str, field: str) -> None:
 def check_env(env: Mapping[str, str]) -> None:
     """Raise InvalidArgument unless all are variables that a caller may set."""
     for name, value in env.items():
-        if not _ENV_NAME.fullmatch(name):
+        if not re.fullmatch(_ENV_NAME, name):
             raise InvalidArgument(
                 f"environment variable {name!r} is not a name of letters, digits and underscores", obj="env"
             )
@@ -70,12 +71,12 @@ def check_name(name: str | None) -> None:
     """Raise InvalidArgument unless it is a name that can't be taken for an id, or None."""
     if name is None:
         return
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise InvalidArgument(
             f"name {name!r} is not 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit",
             obj="name",
         )
-    if _LOOKS_LIKE_AN_ID.fullmatch(name):
+    if re.fullmatch(_LOOKS_LIKE_AN_ID, name):
         raise InvalidArgument(f"name {name!r} looks like a job id", obj="name", hint="choose a name with other letters")
 
 
@@ -101,7 +102,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
     """Raise InvalidArgument unless number, keys and values of labels are as they may be."""
     check_count(labels)
     for key, value in labels.items():
-        if not _LABEL_KEY.fullmatch(key):
+        if not re.fullmatch(_LABEL_KEY, key):
             raise InvalidArgument(
                 f"label {key!r} is not 1 to 63 letters, digits, '.', '_', '/' or '-', beginning with a letter or digit",
                 obj="labels",

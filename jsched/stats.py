@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+from jsched.frozen import frozen
 from jsched.state import JobState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Load:
     """What jobs use together: seconds of CPU so far, bytes of memory, processes and threads; None if nobody tells.
 
@@ -22,7 +22,7 @@ class Load:
     pids: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stats:
     """How many jobs there are in each state, what those that run use together, and how many followers read output.
 

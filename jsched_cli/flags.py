@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from jsched.client import Client
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Compiled when they are used: most commands are given no duration.
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-_DURATION = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h|d))+")
-_PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d)")
+_DURATION = rf"(?:{_NUMBER}(?:ms|s|m|h|d))+"
+_PART = rf"({_NUMBER})(ms|s|m|h|d)"
 
 
 def add_global_flags(parser: argparse.ArgumentParser) -> None:
@@ -76,9 +77,9 @@ def duration(text: str) -> float:
     """Return seconds of `90`, `1.5`, `500ms`, `90s`, `5m`, `1h30m`, `2d`."""
     if re.fullmatch(_NUMBER, text, re.ASCII):
         return float(text)
-    if not _DURATION.fullmatch(text):
+    if not re.fullmatch(_DURATION, text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 90, 90s, 5m, 1h30m or 500ms")
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
 
 
 def pairs(flag: str, texts: list[str] | None) -> dict[str, str]:

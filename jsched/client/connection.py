@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import ssl
-from pathlib import Path
 
 import grpc
 
@@ -95,9 +95,10 @@ def _no_password() -> str:
     )
 
 
-def _read(name: str, path: Path) -> bytes:
+def _read(name: str, path: str | os.PathLike[str]) -> bytes:
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except OSError as error:
         raise InvalidArgument(
             f"{name} file {path}: {error.strerror}",

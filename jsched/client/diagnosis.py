@@ -9,10 +9,14 @@ import socket
 import ssl
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from jsched.client.connection import tls_context
 from jsched.client.settings import ClientConfig, split_address
 from jsched.errors import JschedError, Unauthenticated, Unavailable
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 # Seconds that each step of the second look may take.
 PATIENCE = 3.0
@@ -48,10 +52,8 @@ def diagnose(config: ClientConfig, details: str, *, was_connected: bool = False)
 
 def own_certificate(config: ClientConfig) -> JschedError | None:
     """Return what is wrong with the caller's own certificate by its dates."""
-    from cryptography import x509
-
     try:
-        certificate = x509.load_pem_x509_certificate(config.cert.read_bytes())
+        certificate = load_certificate(config)
     except (OSError, ValueError) as error:
         return Unauthenticated(f"your certificate {config.cert} can't be read: {error}", obj=str(config.cert))
     now = datetime.now(UTC)
@@ -68,6 +70,14 @@ def own_certificate(config: ClientConfig) -> JschedError | None:
             hint=f"this computer's clock says {_date(now)}; is it right?",
         )
     return None
+
+
+def load_certificate(config: ClientConfig) -> x509.Certificate:
+    """Return the caller's own certificate; raises OSError or ValueError if its file can't be read as one."""
+    from cryptography import x509
+
+    with open(config.cert, "rb") as file:
+        return x509.load_pem_x509_certificate(file.read())
 
 
 class _Closed(Exception):

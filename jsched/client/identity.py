@@ -5,7 +5,7 @@ Only called after a failure.
 
 from __future__ import annotations
 
-from jsched.client.diagnosis import own_certificate
+from jsched.client.diagnosis import load_certificate, own_certificate
 from jsched.client.settings import ClientConfig
 from jsched.errors import JschedError, Unauthenticated
 
@@ -34,12 +34,10 @@ def _look(config: ClientConfig) -> tuple[str, str]:
 
     Where the server looks for the role is its policy's to say, and not known here.
     """
-    from cryptography import x509
-
     from jsched.certificates.client_leaf import OddCertificate, objection, role_in_extension, role_in_unit, user
 
     try:
-        certificate = x509.load_pem_x509_certificate(config.cert.read_bytes())
+        certificate = load_certificate(config)
         if why := objection(certificate):
             return why, _CERTAIN
         user(certificate)

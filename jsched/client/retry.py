@@ -18,12 +18,12 @@ OnReconnect = Callable[[JschedError, int], None]
 OnResume = Callable[[int], None]
 # The server's limit for streams that send nothing; a job may be silent for as long as it likes.
 _SILENCE = "stream_idle_timeout"
-_WHOLE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_WHOLE_ID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 def is_whole_id(ref: str) -> bool:
     """Whether `ref` is a whole job id: a name or a prefix may mean another job after a reconnection."""
-    return _WHOLE_ID.fullmatch(ref) is not None
+    return re.fullmatch(_WHOLE_ID, ref) is not None
 
 
 def _may_pass(error: JschedError) -> bool:

@@ -45,8 +45,22 @@ def test_the_users_own_file(tmp_path: Path, variable: str) -> None:
     place = tmp_path / (".config" if variable == "HOME" else "") / "jsched"
     write(place / "config.toml", 'server="h:1"\nca="ca.pem"\ncert="c.pem"\nkey="k.pem"\n')
     found = load({}, {"HOME": "/nonexistent", variable: str(tmp_path)})
-    assert (found.ca, found.cert, found.key) == (place / "ca.pem", place / "c.pem", place / "k.pem")
-    assert default_file({"HOME": "/nonexistent", variable: str(tmp_path)}) == place / "config.toml"
+    assert (found.ca, found.cert, found.key) == tuple(f"{place}/{name}.pem" for name in ("ca", "c", "k"))
+    assert default_file({"HOME": "/nonexistent", variable: str(tmp_path)}) == f"{place}/config.toml"
+
+
+def test_paths_in_a_file_stay_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path in a file that is named relatively is absolute afterwards, and `~` is the home directory."""
+    write(tmp_path / "here/c.toml", 'server="h:1"\nca="ca.pem"\ncert="~/c.pem"\nkey="../k.pem"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/of/mine")
+    found = load({"config": "here/c.toml"}, environment(tmp_path))
+    assert (found.ca, found.cert, found.key) == (
+        f"{tmp_path}/here/ca.pem",
+        "/home/of/mine/c.pem",
+        f"{tmp_path}/here/../k.pem",
+    )
+    assert ClientConfig("h:1", Path("~/ca"), "c", "k").ca == "/home/of/mine/ca"
 
 
 def test_without_a_file_flags_are_enough(tmp_path: Path) -> None:
