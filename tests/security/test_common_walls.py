@@ -60,14 +60,9 @@ print(os.getpriority(os.PRIO_PROCESS, 0), len(os.sched_getaffinity(0)))
 @pytest.fixture(scope="module")
 def walled(certs: Path) -> Iterator[Server]:
     """A server as it is by default."""
-    with open_directory() as directory:
-        server = Server(directory / "server", certs, config="")
-        try:
-            server.start()
-            run(server, ["true"])
-            yield server
-        finally:
-            server.close()
+    with open_directory() as directory, Server(directory / "server", certs, config="") as server:
+        run(server, ["true"])
+        yield server
 
 
 def run(server: Server, command: list[str]) -> str:

@@ -35,13 +35,8 @@ _ON_THE_LOG = "log: "
 @pytest.fixture(scope="module")
 def walled(certs: Path) -> Iterator[Server]:
     """A server as it is by default."""
-    with open_directory() as directory:
-        server = Server(directory / "server", certs, config="")
-        try:
-            server.start()
-            yield server
-        finally:
-            server.close()
+    with open_directory() as directory, Server(directory / "server", certs, config="") as server:
+        yield server
 
 
 def run(server: Server, command: list[str]) -> str:
