@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jsched.job import Exited, JobSpec
 from jsched.linux import process
 from tests.helpers import escapes, inline
 from tests.helpers.escapes.attempt import Host
+from tests.helpers.jobs import run
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
 from tests.helpers.walled import needs_root, open_directory, probe_python
@@ -63,15 +63,6 @@ def walled(certs: Path) -> Iterator[Server]:
     with open_directory() as directory, Server(directory / "server", certs, config="") as server:
         run(server, ["true"])
         yield server
-
-
-def run(server: Server, command: list[str]) -> str:
-    """Run a command as a job, and return what it has printed."""
-    client = server.client()
-    job = client.start(JobSpec(command))
-    output = b"".join(chunk.data for chunk in client.follow(job.id)).decode()
-    assert client.wait(job.id).outcome == Exited(0), output
-    return output
 
 
 def waiting(server: Server) -> tuple[int, int] | None:
