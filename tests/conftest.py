@@ -53,12 +53,8 @@ def feed(tmp_path: Path) -> Iterator[Feed]:
 def _serving(root: Path, certs: Path) -> Iterator[Server]:
     from tests.helpers.server import Server
 
-    server = Server(root, certs)
-    try:
-        server.start()
+    with Server(root, certs) as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.hookimpl(trylast=True)

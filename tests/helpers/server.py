@@ -11,7 +11,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from jsched.client import Client
 from jsched.client.settings import load
@@ -39,6 +39,7 @@ class Server:
     """A server with its data, its logs and its output under `root`, on a free port of its own.
 
     `args` and `env` are given to `jsched serve` besides what it needs, `config` is its configuration file.
+    In a `with` it is started, and closed with all that it has started.
     """
 
     def __init__(
@@ -76,6 +77,17 @@ class Server:
         children = [child for thread in threads for child in (thread / "children").read_text().split()]
         assert len(children) == 1, f"the server has the children {children}"
         return int(children[0])
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def start(self) -> None:
         """Start the server and return once it serves; raises AssertionError with what it printed."""

@@ -266,9 +266,7 @@ def test_the_last_words_of_a_server_that_crashes_are_not_lost(server: Server) ->
 def test_what_is_read_again_is_in_the_trail(certs: Path, tmp_path: Path) -> None:
     """A policy that was read again, and a file of certificates that is wrong, have lines that say so."""
     copy = shutil.copytree(certs, tmp_path / "certs")
-    own = Server(tmp_path / "own", copy)
-    try:
-        own.start()
+    with Server(tmp_path / "own", copy) as own:
         os.kill(own.pid, signal.SIGHUP)
         (copy / "client-ca.crt").write_text("nothing")
 
@@ -280,8 +278,6 @@ def test_what_is_read_again_is_in_the_trail(certs: Path, tmp_path: Path) -> None
         assert (policy["policy"], policy["reason"]) == (trail(own)[0]["policy"], "")
         assert certificates["file"] == "client-ca.crt"
         assert str(copy) in certificates["reason"]
-    finally:
-        own.close()
 
 
 def test_verify_says_what_is_wrong(server: Server, tmp_path: Path) -> None:

@@ -34,12 +34,8 @@ MASKS = (
 
 
 def serving(root: Path, certs: Path) -> Iterator[Server]:
-    server = Server(root, certs)
-    try:
-        server.start()
+    with Server(root, certs) as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="module")

@@ -34,12 +34,8 @@ SLACK = 8.0
 @pytest.fixture
 def hasty(tmp_path: Path, certs: Path) -> Iterator[Server]:
     """A server that drains for at most DRAIN seconds."""
-    server = Server(tmp_path / "server", certs, env={"JSCHED_DRAIN_TIMEOUT": str(DRAIN)})
-    try:
-        server.start()
+    with Server(tmp_path / "server", certs, env={"JSCHED_DRAIN_TIMEOUT": str(DRAIN)}) as server:
         yield server
-    finally:
-        server.close()
 
 
 def test_calls_in_flight_end_with_unavailable(server: Server, feed: Feed) -> None:

@@ -8,8 +8,7 @@ import errno
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,11 @@ import pytest
 
 from jsched import Config, Engine
 from jsched.errors import NotFound, StartFailed
-from jsched.job import Exited, FailedStep, Job, JobFilter, JobSpec
+from jsched.job import Exited, FailedStep, Job, JobSpec
 from jsched.linux import process
-from jsched.state import LIVE_STATES, JobState
+from jsched.state import JobState
 from tests.helpers.calls import run
+from tests.helpers.engine import opened
 from tests.helpers.lease import a_program, leased
 from tests.helpers.open_config import open_config
 from tests.helpers.wait import wait_until
@@ -50,17 +50,6 @@ def config_of(root: Path, *, walled: bool, start_timeout: float) -> Config:
     if not walled:
         return open_config(root, start_timeout=start_timeout)
     return Config(data_dir=root / "data", log_dir=root / "logs", start_timeout=start_timeout)
-
-
-@asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[Engine]:
-    """An engine whose jobs are ended with it."""
-    async with Engine(config) as engine:
-        try:
-            yield engine
-        finally:
-            for job in (await engine.list(JobFilter(states=LIVE_STATES))).jobs:
-                await engine.stop(job.id, grace=0)
 
 
 async def until(condition: Callable[[], Any], what: str) -> None:

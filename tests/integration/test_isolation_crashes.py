@@ -34,13 +34,8 @@ STARTS_A_ROUND = 6
 @pytest.fixture
 def walled(certs: Path) -> Iterator[Server]:
     """A server as it is by default."""
-    with open_directory() as directory:
-        server = Server(directory / "server", certs, config="")
-        try:
-            server.start()
-            yield server
-        finally:
-            server.close()
+    with open_directory() as directory, Server(directory / "server", certs, config="") as server:
+        yield server
 
 
 def victims(server: Server, kind: str) -> list[int]:

@@ -6,14 +6,13 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jsched import Config, Engine, preparation
+from jsched import Engine, preparation
 from jsched.confinement import Bind, Confinement
 from jsched.confiner import Confiner
 from jsched.errors import (
@@ -35,23 +34,13 @@ from jsched.state import LIVE_STATES
 from jsched.terms import Terms
 from tests.helpers.archives import digest, small
 from tests.helpers.calls import run
+from tests.helpers.engine import opened
 from tests.helpers.library import in_pieces
 from tests.helpers.open_config import open_config
 
 pytestmark = pytest.mark.timeout(60)
 SLEEP = JobSpec(["sleep", "1000"])
 TWO = Terms(max_jobs=2)
-
-
-@asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[Engine]:
-    """An engine whose jobs are ended with it."""
-    async with Engine(config) as engine:
-        try:
-            yield engine
-        finally:
-            for job in (await engine.list(JobFilter(states=LIVE_STATES))).jobs:
-                await engine.stop(job.id, grace=0)
 
 
 async def told(attempt: Awaitable[object]) -> tuple[type[JschedError], str, str, str]:

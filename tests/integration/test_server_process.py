@@ -58,14 +58,10 @@ def test_systemd_is_told_when_the_server_is_ready_and_when_it_stops(tmp_path: Pa
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(tmp_path / "notify"))
         notify.settimeout(20)
-        server = Server(tmp_path / "server", certs, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
-        try:
-            server.start()
+        with Server(tmp_path / "server", certs, env={"NOTIFY_SOCKET": str(tmp_path / "notify")}) as server:
             assert notify.recv(100) == b"READY=1"
             assert server.terminate() == 0
             assert notify.recv(100) == b"STOPPING=1"
-        finally:
-            server.close()
 
 
 def test_closing_ends_jobs_that_ignore_sigterm(tmp_path: Path, certs: Path) -> None:

@@ -84,9 +84,7 @@ def test_a_first_call_without_an_answer_survives_a_kill(tmp_path: Path, certs: P
     """A client whose first call has been cut off before any answer reconnects, and learns how the job ended."""
     argv, code, out = CALLS[name]
     done = tmp_path / "done"
-    server = Server(tmp_path / "server", certs, config=ONE_CALL)
-    try:
-        server.start()
+    with Server(tmp_path / "server", certs, config=ONE_CALL) as server:
         job_id = server.cli("start", "-q", "sh", "-c", SILENT, str(done), text=True).stdout.strip()
         process = under_way(server, argv, job_id)
         try:
@@ -101,5 +99,3 @@ def test_a_first_call_without_an_answer_survives_a_kill(tmp_path: Path, certs: P
         finally:
             process.kill()
             process.communicate()
-    finally:
-        server.close()

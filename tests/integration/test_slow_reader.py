@@ -40,12 +40,8 @@ def start(stub: Any, *argv: str) -> Any:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Server]:
     """A server whose memory only this module's tests use."""
-    server = Server(tmp_path_factory.mktemp("slow") / "server", certs)
-    try:
-        server.start()
+    with Server(tmp_path_factory.mktemp("slow") / "server", certs) as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="module")

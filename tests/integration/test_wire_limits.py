@@ -34,12 +34,8 @@ SILENT = 'echo begin; while [ ! -e "$0" ]; do sleep 0.02; done; echo end; exit 6
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Server]:
     """A server with very little patience."""
-    server = Server(tmp_path_factory.mktemp("impatient") / "server", certs, config=WITHOUT_WALLS + LIMITS)
-    try:
-        server.start()
+    with Server(tmp_path_factory.mktemp("impatient") / "server", certs, config=WITHOUT_WALLS + LIMITS) as server:
         yield server
-    finally:
-        server.close()
 
 
 def start(server: Server, *argv: str) -> str:

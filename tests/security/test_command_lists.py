@@ -104,12 +104,8 @@ def server(play: Playground, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     root = tmp_path_factory.mktemp("server")
     write_certificates(root / "certs", [("alice", "user"), ("bob", "user")])
     (root / "policy.toml").write_text(POLICY.format(play=play.root))
-    server = Server(root / "server", root / "certs", args=("--policy", str(root / "policy.toml")))
-    try:
-        server.start()
+    with Server(root / "server", root / "certs", args=("--policy", str(root / "policy.toml"))) as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jsched.job import Exited, JobSpec
 from jsched.linux import process
 from tests.helpers import escapes, inline
 from tests.helpers.escapes.attempt import Host
+from tests.helpers.jobs import run
 from tests.helpers.server import Server
 from tests.helpers.wait import wait_until
 from tests.helpers.walled import needs_root, open_directory, probe_python
@@ -60,23 +60,9 @@ print(os.getpriority(os.PRIO_PROCESS, 0), len(os.sched_getaffinity(0)))
 @pytest.fixture(scope="module")
 def walled(certs: Path) -> Iterator[Server]:
     """A server as it is by default."""
-    with open_directory() as directory:
-        server = Server(directory / "server", certs, config="")
-        try:
-            server.start()
-            run(server, ["true"])
-            yield server
-        finally:
-            server.close()
-
-
-def run(server: Server, command: list[str]) -> str:
-    """Run a command as a job, and return what it has printed."""
-    client = server.client()
-    job = client.start(JobSpec(command))
-    output = b"".join(chunk.data for chunk in client.follow(job.id)).decode()
-    assert client.wait(job.id).outcome == Exited(0), output
-    return output
+    with open_directory() as directory, Server(directory / "server", certs, config="") as server:
+        run(server, ["true"])
+        yield server
 
 
 def waiting(server: Server) -> tuple[int, int] | None:

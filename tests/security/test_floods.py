@@ -27,12 +27,8 @@ Chunk = Callable[[int], bytes]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Server]:
     """A server whose memory only this module's tests use."""
-    server = Server(tmp_path_factory.mktemp("floods") / "server", certs)
-    try:
-        server.start()
+    with Server(tmp_path_factory.mktemp("floods") / "server", certs) as server:
         yield server
-    finally:
-        server.close()
 
 
 def resident(server: Server) -> int:

@@ -25,12 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Se
     """A server with certificates of its own, that the tests may change."""
     root = tmp_path_factory.mktemp("revoking")
     shutil.copytree(certs, root / "certs")
-    server = Server(root / "server", root / "certs")
-    try:
-        server.start()
+    with Server(root / "server", root / "certs") as server:
         yield server
-    finally:
-        server.close()
 
 
 def test_a_revoked_user_is_told_at_once_and_the_job_runs_on(server: Server) -> None:

@@ -30,12 +30,8 @@ MOST_EACH = 64 * 1024
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Server]:
     """A server that waits five seconds for a handshake."""
-    server = Server(tmp_path_factory.mktemp("silent") / "server", certs, config=WITHOUT_WALLS + LIMITS)
-    try:
-        server.start()
+    with Server(tmp_path_factory.mktemp("silent") / "server", certs, config=WITHOUT_WALLS + LIMITS) as server:
         yield server
-    finally:
-        server.close()
 
 
 def descriptors(server: Server) -> int:
@@ -97,16 +93,11 @@ def test_a_thousand_silent_connections(server: Server) -> None:
 def test_more_connections_than_there_may_be(tmp_path: Path, certs: Path) -> None:
     """Past max_connections new ones are closed at once, jobs keep their descriptors, and then clients get in again."""
     config = f"{WITHOUT_WALLS}[wire]\nhandshake_timeout = 3\nmax_connections = 30\n"
-    server = Server(tmp_path / "server", certs, config=config)
-    try:
-        server.start()
-        with Bystander(server), ExitStack() as stack:
-            at_rest = descriptors(server)
-            silent = [stack.enter_context(h2.silent(server)) for _ in range(60)]
-            assert all(is_closed(connection) for connection in silent[40:])
-            # One of the thirty is the bystander's.
-            assert descriptors(server) < at_rest + 30
-            done = server.cli("run", "echo", "in", text=True)
-            assert (done.returncode, done.stdout) == (0, "in\n")
-    finally:
-        server.close()
+    with Server(tmp_path / "server", certs, config=config) as server, Bystander(server), ExitStack() as stack:
+        at_rest = descriptors(server)
+        silent = [stack.enter_context(h2.silent(server)) for _ in range(60)]
+        assert all(is_closed(connection) for connection in silent[40:])
+        # One of the thirty is the bystander's.
+        assert descriptors(server) < at_rest + 30
+        done = server.cli("run", "echo", "in", text=True)
+        assert (done.returncode, done.stdout) == (0, "in\n")

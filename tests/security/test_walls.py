@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from jsched.job import Exited, JobSpec
+from jsched.job import JobSpec
 from jsched.supervisor import logfile
 from tests.helpers import escapes, inline
 from tests.helpers.append_only import is_append_only
 from tests.helpers.escapes.attempt import Host
+from tests.helpers.jobs import run
 from tests.helpers.server import Server
 from tests.helpers.walled import open_directory, probe_python
 from tests.helpers.wider import Report, wider_than
@@ -35,23 +36,8 @@ _ON_THE_LOG = "log: "
 @pytest.fixture(scope="module")
 def walled(certs: Path) -> Iterator[Server]:
     """A server as it is by default."""
-    with open_directory() as directory:
-        server = Server(directory / "server", certs, config="")
-        try:
-            server.start()
-            yield server
-        finally:
-            server.close()
-
-
-def run(server: Server, command: list[str]) -> str:
-    """Run a command as a job, and return what it has printed."""
-    client = server.client()
-    job = client.start(JobSpec(command))
-    output = b"".join(chunk.data for chunk in client.follow(job.id)).decode()
-    ended = client.wait(job.id)
-    assert ended.outcome == Exited(0), output
-    return output
+    with open_directory() as directory, Server(directory / "server", certs, config="") as server:
+        yield server
 
 
 def test_nothing_gets_out(walled: Server, tmp_path: Path) -> None:

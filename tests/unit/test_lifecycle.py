@@ -22,6 +22,7 @@ from jsched.linux import process
 from jsched.state import JobState
 from jsched.supervisor import record
 from jsched.supervisor.client import Supervisor
+from tests.helpers.aftermath import is_gone
 from tests.helpers.feed import Feed
 from tests.helpers.open_config import open_config
 from tests.helpers.wait import wait_until
@@ -237,7 +238,7 @@ def test_a_record_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert run is not None
             wait_until(lambda: real(exits_dir, job_id), 20, "the exit record")
             os.kill(run.monitor_pid, signal.SIGKILL)
-            wait_until(lambda: gone(run), 20, "the monitor's end")
+            wait_until(lambda: is_gone(run.monitor_pid, run.monitor_start), 20, "the monitor's end")
             return found
 
         async def test(engine: Engine) -> None:
@@ -255,13 +256,3 @@ def test_a_record_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def output(job: Job) -> bytes:
     return Path(job.log_path).read_bytes()
-
-
-def gone(run: record.RunRecord) -> bool:
-    pidfd = process.open_process(run.monitor_pid, run.monitor_start)
-    if pidfd is None:
-        return True
-    try:
-        return process.has_ended(pidfd)
-    finally:
-        os.close(pidfd)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from jsched.isolation.cgroup import Cgroup, from_plan
-from jsched.isolation.discovery import discover
-from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
+from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import Limits
-from tests.helpers.cgroups import Monitor
+from tests.helpers.cgroups import Monitor, own_hierarchy
 
 
 @pytest.fixture
 def hierarchy() -> Iterator[Hierarchy]:
     """A group of the test's own, which is gone afterwards with all in it."""
-    found = discover(f"jsched-test-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    if isinstance(found, NoHierarchy):
-        pytest.skip(f"cgroups ({found.reason})")
-    yield found
-    found.sweep(())
-    found.remove()
+    with own_hierarchy() as hierarchy:
+        yield hierarchy
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from jsched.state import JobState
 from jsched.store import Store
 from jsched.store.rows import walls_columns
 from jsched.store.schema import MIGRATIONS
-from tests.unit.store.test_store import BOOT, a_job, run
+from tests.unit.store.rig import BOOT, a_job, run
 
 ASKED = Confinement(
     network=Network.HOST,

@@ -8,7 +8,7 @@ import pytest
 from jsched.errors import ResourceExhausted
 from jsched.state import JobState
 from tests.helpers.small_disk import fill, small_disk
-from tests.unit.store.test_store import BOOT, a_job, a_store
+from tests.unit.store.rig import BOOT, a_job, a_store
 
 JOBS = 20
 _ENOUGH = 500

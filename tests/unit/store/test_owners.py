@@ -13,7 +13,7 @@ from jsched.job import Job, JobSpec
 from jsched.state import JobState
 from jsched.store import Store
 from jsched.store.schema import MIGRATIONS
-from tests.unit.store.test_store import BOOT, a_job, run
+from tests.unit.store.rig import BOOT, a_job, run
 
 ALICES = a_job(job_id="aaaaaaaa-0000-4000-8000-000000000001", owner="alice", name="web")
 BOBS = a_job(job_id="aaaaaaaa-0000-4000-8000-000000000002", owner="bob", name="web")

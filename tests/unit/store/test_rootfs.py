@@ -12,7 +12,7 @@ from jsched.errors import AlreadyExists
 from jsched.rootfs import Rootfs
 from jsched.store import Store
 from jsched.store.schema import MIGRATIONS
-from tests.unit.store.test_store import run
+from tests.unit.store.rig import run
 
 ALPINE = Rootfs("alpine", "a" * 64, 5, 3, "admin", datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC))
 

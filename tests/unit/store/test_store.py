@@ -1,14 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import sqlite3
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,50 +12,16 @@ from jsched.errors import (
     FailedPrecondition,
     Internal,
     InvalidArgument,
-    JschedError,
     NotFound,
     ResourceExhausted,
 )
-from jsched.job import Exited, FailedStep, Job, JobFilter, JobSpec, Lost, Outcome, Signaled, Usage
+from jsched.job import Exited, FailedStep, JobFilter, Lost, Outcome, Signaled, Usage
 from jsched.limits import DiskLimit, Limits, Unenforced
 from jsched.state import JobState
 from jsched.store import Store, connection
 from jsched.store.rows import limits_columns, outcome_columns, usage_columns
 from jsched.store.schema import MIGRATIONS
-
-BOOT = "11111111-1111-4111-8111-111111111111"
-
-
-def a_job(argv: tuple[str, ...] = ("true",), *, job_id: str | None = None, owner: str = "alice", **spec: Any) -> Job:
-    identity = job_id or str(uuid.uuid4())
-    return Job(
-        id=identity,
-        spec=JobSpec(argv, **spec),
-        owner=owner,
-        state=JobState.PENDING,
-        created_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
-        log_path=f"/logs/{identity}.log",
-    )
-
-
-@asynccontextmanager
-async def a_store(path: Path) -> AsyncIterator[Store]:
-    failures: list[JschedError] = []
-    store = Store(path / "state.db", failures.append)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-    assert failures == []
-
-
-def run(path: Path, body: Callable[[Store], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(30), a_store(path) as store:
-            await body(store)
-
-    asyncio.run(main())
+from tests.unit.store.rig import BOOT, a_job, run
 
 
 def test_a_job_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -202,69 +163,6 @@ def test_a_failed_write_takes_no_other_with_it(tmp_path: Path) -> None:
         assert sum(isinstance(answer, AlreadyExists) for answer in answers) == 19
         for job in good:
             assert (await store.resolve(job.id)).id == job.id
-
-    run(tmp_path, body)
-
-
-def test_pages_are_newest_first_and_complete(tmp_path: Path) -> None:
-    """Following the tokens gives every job once, newest first, also while new ones arrive."""
-
-    async def body(store: Store) -> None:
-        jobs = [a_job(owner="alice" if number % 2 else "bob", labels={"n": str(number % 3)}) for number in range(25)]
-        for job in jobs:
-            await store.insert(job, None, BOOT)
-        for wanted, expected in (
-            (JobFilter(), jobs),
-            (JobFilter(owner="alice"), jobs[1::2]),
-            (JobFilter(labels={"n": "1"}), jobs[1::3]),
-            (JobFilter(states=frozenset({JobState.PENDING})), jobs),
-            (JobFilter(states=frozenset({JobState.COMPLETED, JobState.FAILED})), []),
-            (JobFilter(name="none"), []),
-        ):
-            got: list[str] = []
-            token = ""
-            while True:
-                page = await store.page(wanted, 7, token)
-                got += [job.id for job in page.jobs]
-                token = page.next_page_token
-                if not token:
-                    break
-            assert got == [job.id for job in reversed(expected)]
-
-    run(tmp_path, body)
-
-
-def test_a_page_that_is_just_full_is_the_last(tmp_path: Path) -> None:
-    """No token is given where nothing follows."""
-
-    async def body(store: Store) -> None:
-        for _ in range(3):
-            await store.insert(a_job(), None, BOOT)
-        assert (await store.page(JobFilter(), 3, "")).next_page_token == ""
-        assert (await store.page(JobFilter(), 2, "")).next_page_token != ""
-
-    run(tmp_path, body)
-
-
-def test_page_tokens_that_were_not_given_are_refused(tmp_path: Path) -> None:
-    """A token that is made up, changed, or of another filter is an error, not a page; none has its row's number."""
-
-    async def body(store: Store) -> None:
-        for _ in range(3):
-            await store.insert(a_job(), None, BOOT)
-        token = (await store.page(JobFilter(), 1, "")).next_page_token
-        assert (3).to_bytes(8, "big") not in base64.urlsafe_b64decode(token)
-        flipped = ("A" if token[3] != "A" else "B").join((token[:3], token[4:]))
-        for wanted, bad in (
-            (JobFilter(), "made-up"),
-            (JobFilter(), "ä"),
-            (JobFilter(), "AAAA"),
-            (JobFilter(), token + "AAAA"),
-            (JobFilter(), flipped),
-            (JobFilter(owner="bob"), token),
-        ):
-            with pytest.raises(InvalidArgument, match="page_token"):
-                await store.page(wanted, 1, bad)
 
     run(tmp_path, body)
 

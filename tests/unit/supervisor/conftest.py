@@ -20,9 +20,32 @@ from jsched.supervisor import record
 from jsched.supervisor.client import Supervisor
 from jsched.supervisor.orphans import kill_orphans
 from jsched.supervisor.record import ExitRecord, RunRecord
+from jsched.supervisor.wire import LaunchRequest
 from tests.helpers.wait import wait_until
 
 ENV = {"PATH": "/usr/bin:/bin"}
+
+
+def launch_request(root: Path, *argv: str, **fields: Any) -> LaunchRequest:
+    """Return the request for a job of no server's, whose files are below `root`; makes the directories."""
+    for name in ("runs", "exits", "stops"):
+        (root / name).mkdir()
+    job_id = str(uuid.uuid4())
+    return LaunchRequest(
+        job_id,
+        argv,
+        {**ENV, "JSCHED_JOB_ID": job_id},
+        "/",
+        str(root / "log"),
+        log_gid=None,
+        runs_dir=str(root / "runs"),
+        exits_dir=str(root / "exits"),
+        stops_dir=str(root / "stops"),
+        timeout=None,
+        grace=1.0,
+        start_timeout=30.0,
+        **fields,
+    )
 
 
 class Bench:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jsched.isolation.discovery import discover
-from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
+from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import NO_LIMITS
 from jsched.linux import process
 from jsched.supervisor import record, wire
+from tests.helpers.cgroups import own_hierarchy
 from tests.helpers.walled import REPOSITORY
-from tests.unit.supervisor.conftest import ENV
+from tests.unit.supervisor.conftest import launch_request
 
 # A real monitor, which the kernel seems to refuse every place but the job's own.
 _CAUGHT = """
@@ -45,34 +43,15 @@ monitor.main(int(sys.argv[1]))
 @pytest.fixture
 def hierarchy() -> Iterator[Hierarchy]:
     """A group of the test's own, which is gone afterwards with all in it."""
-    found = discover(f"jsched-test-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    if isinstance(found, NoHierarchy):
-        pytest.skip(f"cgroups ({found.reason})")
-    yield found
-    found.sweep(())
-    found.remove()
+    with own_hierarchy() as hierarchy:
+        yield hierarchy
 
 
 def test_a_monitor_that_is_caught_ends(tmp_path: Path, hierarchy: Hierarchy) -> None:
     """The start fails with the step and errno, the command is killed, and the monitor ends without a word from us."""
-    for name in ("runs", "exits", "stops"):
-        (tmp_path / name).mkdir()
-    job_id = str(uuid.uuid4())
-    launch = wire.LaunchRequest(
-        job_id,
-        ("sleep", "1000"),
-        {**ENV, "JSCHED_JOB_ID": job_id},
-        "/",
-        str(tmp_path / "log"),
-        log_gid=None,
-        runs_dir=str(tmp_path / "runs"),
-        exits_dir=str(tmp_path / "exits"),
-        stops_dir=str(tmp_path / "stops"),
-        timeout=None,
-        grace=1.0,
-        start_timeout=30.0,
-        cgroup=hierarchy.plan(job_id, NO_LIMITS).cgroup,
-    )
+    launch = launch_request(tmp_path, "sleep", "1000")
+    job_id = launch.job_id
+    launch = launch._replace(cgroup=hierarchy.plan(job_id, NO_LIMITS).cgroup)
     ours, theirs = socket.socketpair()
     with ours, theirs, ours.makefile("rb") as answers:
         ours.settimeout(60)

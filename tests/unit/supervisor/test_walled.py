@@ -20,7 +20,7 @@ from jsched.linux import process
 from jsched.supervisor import record, wire
 from tests.helpers.wait import wait_until
 from tests.helpers.walled import REPOSITORY, make_sandbox, needs_root
-from tests.unit.supervisor.conftest import ENV, Bench
+from tests.unit.supervisor.conftest import ENV, Bench, launch_request
 
 pytestmark = needs_root
 SLEEP = os.path.basename(os.path.realpath(shutil.which("sleep", path=ENV["PATH"]) or "sleep"))
@@ -124,25 +124,7 @@ monitor.main(int(sys.argv[1]))
 
 def test_a_command_that_has_ended_before_its_pid_is_known(tmp_path: Path) -> None:
     """Its status is told and recorded like any other, and no pid is made up."""
-    for name in ("runs", "exits", "stops"):
-        (tmp_path / name).mkdir()
-    job_id = str(uuid.uuid4())
-    launch = wire.LaunchRequest(
-        job_id,
-        ("sh", "-c", "exit 7"),
-        ENV,
-        "/",
-        str(tmp_path / "log"),
-        log_gid=None,
-        runs_dir=str(tmp_path / "runs"),
-        exits_dir=str(tmp_path / "exits"),
-        stops_dir=str(tmp_path / "stops"),
-        timeout=None,
-        grace=1.0,
-        start_timeout=30.0,
-        sandbox=walls(0),
-        slot=0,
-    )
+    launch = launch_request(tmp_path, "sh", "-c", "exit 7", sandbox=walls(0), slot=0)
     ours, theirs = socket.socketpair()
     with ours, theirs, ours.makefile("rb") as answers:
         ours.settimeout(60)
@@ -157,6 +139,6 @@ def test_a_command_that_has_ended_before_its_pid_is_known(tmp_path: Path) -> Non
             assert monitor.wait(60) == 0
     assert run is not None
     assert (run.pid, run.pid_start, run.slot) == (None, None, 0)
-    end = record.read_exit(tmp_path / "exits", job_id)
+    end = record.read_exit(tmp_path / "exits", launch.job_id)
     assert end is not None
     assert (end.exit_code, end.signal, end.failed_step) == (7, None, None)
