@@ -85,6 +85,8 @@ $(MARK): setup.cfg pyproject.toml | mine
 $(TOOLS): $(MARK)
 	@$(LOCKED) $(TOOLS)
 else
+# pip does not compile a checkout. Where those who run its commands can't keep bytecode (another user's clone, or
+# PYTHONDONTWRITEBYTECODE), each command would compile all that it imports, a third of what it takes.
 $(MARK): setup.cfg pyproject.toml | mine
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo 'Error: jsched needs Python 3.11 or newer, and $(PYTHON) is not: say `make PYTHON=...`'; exit 1; } >&2
@@ -96,6 +98,7 @@ $(MARK): setup.cfg pyproject.toml | mine
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo 'installing jsched and what it needs in .venv'
 	@$(call install,.)
+	@$(BIN)/python -m compileall -q jsched jsched_cli
 	@pwd -P >$(MARK)
 
 $(TOOLS): $(MARK)

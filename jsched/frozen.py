@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inspect import Signature
 
 T = TypeVar("T")
+_set = object.__setattr__
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -20,7 +21,7 @@ def frozen(cls: type[T]) -> type[T]:
     """Make of a class what `dataclass(frozen=True, slots=True)` makes of it, without generated code.
 
     It is a dataclass: `replace`, `fields` and `asdict` take it. To make a value takes a microsecond
-    more. All fields are parameters, by place or by name. Source: PEP 557, PEP 681.
+    or two more. All fields are parameters, by place or by name. Source: PEP 557, PEP 681.
     """
     made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     for name, member in _MEMBERS.items():
@@ -36,20 +37,17 @@ def _init(self: Any, /, *given: Any, **named: Any) -> None:
     for name, item in zip(names, given, strict=False):
         if name in named:
             raise TypeError(f"{cls.__name__}() got two values for {name!r}")
-        object.__setattr__(self, name, item)
+        _set(self, name, item)
     for name in names[len(given) :]:
-        object.__setattr__(self, name, named.pop(name) if name in named else _default_of(cls, name))
+        if name in named:
+            item = named.pop(name)
+        elif (item := _default(cls.__dataclass_fields__[name])) is MISSING:
+            raise TypeError(f"{cls.__name__}() lacks a value for {name!r}")
+        _set(self, name, item)
     if named:
         raise TypeError(f"{cls.__name__}() has no field {min(named)!r}")
     if hasattr(cls, "__post_init__"):
         self.__post_init__()
-
-
-def _default_of(cls: Any, name: str) -> Any:
-    default = _default(cls.__dataclass_fields__[name])
-    if default is MISSING:
-        raise TypeError(f"{cls.__name__}() lacks a value for {name!r}")
-    return default
 
 
 def _default(one: Field[Any]) -> Any:
