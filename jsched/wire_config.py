@@ -19,9 +19,11 @@ _COUNTS = {
     "max_connections": (0, 10_000_000),
     "max_streams_per_connection": (1, 1_000_000),
     "max_streams_per_user": (0, 10_000_000),
+    "max_requests_per_user": (1, 1_000_000),
 }
 _SECONDS = {
     "handshake_timeout": (0.1, 3600.0),
+    "request_timeout": (0.0, YEAR),
     "connection_age": (0.0, YEAR),
     "connection_age_grace": (0.0, YEAR),
     "connection_idle_timeout": (0.0, YEAR),
@@ -40,7 +42,9 @@ class WireConfig:
     HTTP/2 counts them (RFC 9113, section 6.5.2). With `max_connections` 0, connections may take
     three quarters of the descriptors that the server may have. `max_streams_per_user` counts the
     calls of one user that last: streams, waits, uploads. A user's stops are counted apart, watches
-    of health and of the API by certificate, up to the same number. Within `handshake_timeout` a new
+    of health by certificate, up to the same number. Of one user's requests no more than
+    `max_requests_per_user` are taken in at once, the others wait; each has `request_timeout` from
+    its call's headers on, and so has each message of an upload. Within `handshake_timeout` a new
     connection has TLS and its first HTTP/2 settings behind it, or is closed. A connection is
     asked to end at `connection_age`, give or take a tenth, and its calls have
     `connection_age_grace` more; it is closed after `connection_idle_timeout` without a call. A
@@ -54,7 +58,9 @@ class WireConfig:
     max_connections: int = 0
     max_streams_per_connection: int = 2048
     max_streams_per_user: int = 1024
+    max_requests_per_user: int = 16
     handshake_timeout: float = 10.0
+    request_timeout: float = 60.0
     connection_age: float = 86400.0
     connection_age_grace: float = 3600.0
     connection_idle_timeout: float = 900.0

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import gzip
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from jsched.audit.chain import Link
 from jsched.audit.trail import Trail
 from jsched.audit.walk import Place, Report, Walk
 
+# Source: RFC 1952, 2.3.1
+_GZIP = b"\x1f\x8b"
+
 
 def verify(files: Sequence[Path], anchors: Iterable[Link] = (), expected: Iterable[Link] = ()) -> Report:
-    """Return what is to be said of a trail's files, given oldest first; raises OSError if one can't be read."""
+    """Return what is to be said of a trail's files, given oldest first; raises OSError if one can't be read.
+
+    Files that were put away with gzip are read as they are.
+    """
     with contextlib.ExitStack() as stack:
-        return _walk([stack.enter_context(path.open("rb")) for path in files], anchors, expected)
+        return _walk([stack.enter_context(_open(path)) for path in files], anchors, expected)
 
 
 def verify_trail(trail: Trail, anchors: Iterable[Link] = (), expected: Iterable[Link] = ()) -> Report:
@@ -33,12 +42,25 @@ def verify_trail(trail: Trail, anchors: Iterable[Link] = (), expected: Iterable[
                 return _walk(opened, anchors, expected)
 
 
+def _open(path: Path) -> BinaryIO:
+    """Open a file of a trail, also one that somebody has put away with gzip; raises OSError."""
+    file = path.open("rb")
+    # Nothing else than a regular file is looked into: what a pipe has given is gone.
+    if not path.is_file() or file.peek(2)[:2] != _GZIP:
+        return file
+    file.close()
+    return cast("BinaryIO", gzip.open(path))
+
+
 def _walk(files: Iterable[BinaryIO], anchors: Iterable[Link], expected: Iterable[Link]) -> Report:
     walk = Walk(anchors, expected)
     for file in files:
         walk.begin_file()
-        for number, text in enumerate(file, 1):
-            walk.take(Place(os.path.basename(file.name), number), text)
+        try:
+            for number, text in enumerate(file, 1):
+                walk.take(Place(os.path.basename(file.name), number), text)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise OSError(errno.EIO, "it is compressed, and damaged or cut off", file.name) from None
     return walk.end(whole=True)
 
 

@@ -213,7 +213,8 @@ class Walk:
                 else:
                     early += 1
         if early:
-            self._note(None, f"{early} anchors are of lines before the first one, and were not checked")
+            which = "1 anchor is of a line" if early == 1 else f"{early} anchors are of lines"
+            self._note(None, f"{which} before the first one, and not checked")
 
     def _check_end(self, whole: bool) -> None:
         furthest = max(self._anchors, default=0)

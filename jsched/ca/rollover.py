@@ -44,7 +44,7 @@ def begin(root: Path, name: str, key_type: KeyType, lifetime: timedelta) -> Issu
         {old_key_path(root, name).name: key_pem(old.current.key), f"{name}.crt": bundle, f"{name}.key": new.key_pem},
         replace=True,
     )
-    revoking.follow_bundle(root, load(root, name))
+    settle(root, name)
     return new
 
 
@@ -71,9 +71,21 @@ def finish(root: Path, name: str, *, force: bool) -> list[x509.Certificate]:
         )
     # The bundle first: a server must never see an old certificate that is trusted and not revoked any more.
     writing.put(root, {f"{name}.crt": to_pem(authority.current.certificate)}, replace=True)
-    old_key_path(root, name).unlink(missing_ok=True)
-    revoking.follow_bundle(root, load(root, name))
+    settle(root, name)
     return dropped
+
+
+def settle(root: Path, name: str) -> None:
+    """Leave no key of a CA that is trusted no more, and lists as the CAs are: what comes after these have changed."""
+    authority = load(root, name)
+    if len(authority.certificates) == 1:
+        old_key_path(root, name).unlink(missing_ok=True)
+    revoking.follow_bundle(root, authority)
+
+
+def takes_over(root: Path, name: str) -> bool:
+    """Return whether a CA takes over from another."""
+    return len(load(root, name).certificates) > 1
 
 
 @dataclass(frozen=True, slots=True)

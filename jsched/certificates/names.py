@@ -86,9 +86,18 @@ def read_role(value: bytes) -> str:
 def general_name(host: str) -> x509.GeneralName:
     """Return a subject alternative name for a DNS name or an IP address; raises InvalidArgument."""
     try:
-        return x509.IPAddress(ipaddress.ip_address(host))
+        address = ipaddress.ip_address(host)
     except ValueError:
         pass
-    if len(host) > 253 or not _HOST.fullmatch(host):
+    else:
+        if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+            raise InvalidArgument(
+                f"host {host!r} has a scope, which a certificate can't say",
+                obj="host",
+                hint="give the address without what begins with '%'",
+            )
+        return x509.IPAddress(address)
+    if len(host) > 253 or not _HOST.fullmatch(host) or host.rpartition(".")[2].isdigit():
+        # The last label of a name is no number, so that 10.1.2 or 256.1.1.1 are addresses with a slip (RFC 1123, 2.1).
         raise InvalidArgument(f"{host!r} is neither a host name nor an IP address", obj="host")
     return x509.DNSName(host)

@@ -111,7 +111,12 @@ async def _trust(
     """Begin to watch what is trusted, and to end the calls of those who are not any more."""
     watch = TrustWatch(certs_dir, await asyncio.to_thread(read_trust, certs_dir), note=audit.note)
     stack.push_async_callback(asyncio.to_thread, watch.close)
-    callers = Callers(watch, policies, max_streams=config.wire.max_streams_per_user)
+    callers = Callers(
+        watch,
+        policies,
+        max_streams=config.wire.max_streams_per_user,
+        max_requests=config.wire.max_requests_per_user,
+    )
     watch.listeners.append(callers.look)
     policies.changed.append(callers.look_at_policy)
     looking = asyncio.ensure_future(keep_looking(callers.look))

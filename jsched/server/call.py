@@ -77,6 +77,11 @@ class CallContext:
         return self.identity.user
 
     @property
+    def caller(self) -> str:
+        """The caller as messages have it: the user, or the certificate if the call needs no user."""
+        return f"user {self.entry.user}" if self.entry.user else f"certificate {self.entry.serial}"
+
+    @property
     def job_id(self) -> str:
         """The job that the call is about, as the audit will have it."""
         return self.entry.job

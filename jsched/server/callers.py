@@ -26,14 +26,10 @@ if TYPE_CHECKING:
 
 # The calls that may last as long as their callers like.
 _LASTING = frozenset((Verb.STREAM, Verb.WAIT, Verb.ROOTFS_UPLOAD))
-# And those that are about no job: each has room in the audit held for it, as a stream has.
-_WATCHES = frozenset(
-    (
-        "/grpc.health.v1.Health/Watch",
-        *(method for method, verb in METHODS.items() if verb is Verb.REFLECTION),
-    )
-)
+# And one that is about no job: each has room in the audit held for it, as a stream has.
+_WATCH = "/grpc.health.v1.Health/Watch"
 _STREAMS_LIMIT = "max_streams_per_user"
+_REQUESTS_LIMIT = "max_requests_per_user"
 
 
 class Trusted(Protocol):
@@ -48,14 +44,16 @@ class Callers:
     """Checks callers by what is trusted, and by the policy, at that moment; `calls` has the calls that were let in.
 
     A user may have `max_streams` streams, waits and uploads open at once, if the policy does not
-    say how many, and a certificate as many watches of health and of the API; 0 is no limit.
+    say how many, and a certificate as many watches of health; 0 is no limit. `max_requests` is how
+    many streams of reflection a user may have open.
     """
 
-    def __init__(self, trusted: Trusted, policies: PolicySource, *, max_streams: int) -> None:
+    def __init__(self, trusted: Trusted, policies: PolicySource, *, max_streams: int, max_requests: int) -> None:
         self.calls = OpenCalls()
         self._trusted = trusted
         self._policies = policies
         self._max_streams = max_streams
+        self._max_requests = max_requests
         # Of the last look: what was trusted, when it was, and when the first open call's certificate ends.
         self._seen: Trust | None = None
         self._looked = 0.0
@@ -103,10 +101,12 @@ class Callers:
 
     def check_streams(self, call: CallContext, _: Context) -> None:
         """Count a call that lasts; raises ResourceExhausted if its user has too many of them."""
-        if call.entry.method in _WATCHES:
+        if call.entry.method == _WATCH:
             self.calls.enter_watch(call, self._max_streams or None, _STREAMS_LIMIT)
             return
         verb = METHODS.get(call.entry.method)
+        if verb is Verb.REFLECTION:
+            self.calls.enter_questions(call, self._max_requests, _REQUESTS_LIMIT)
         if verb is Verb.STOP:
             self.calls.enter_stop(call, self._max_streams or None, _STREAMS_LIMIT)
         if verb not in _LASTING:

@@ -1,9 +1,13 @@
 """What stands between the wire and every handler, written once for all kinds of RPC.
 
 From the outside in: audit, errors, the checks (`Gate.checks`: identity, policy, accepting),
-then room in the audit is held, the request is decoded, and the handler runs. Whatever fails in one
-of them, the call is refused and its line in the audit says why. An open stream costs two coroutines
-and some small objects more than without.
+then the request is taken in, room in the audit is held, the request is decoded, and the handler
+runs. Whatever fails in one of them, the call is refused and its line in the audit says why. An open
+stream costs two coroutines and some small objects more than without.
+
+To gRPC every method is one with a stream of requests, which looks the same on the wire: of a method
+with one request it would take that in before anybody is asked, and have room for it as long as its
+client likes.
 """
 
 from __future__ import annotations
@@ -29,12 +33,14 @@ from jsched.errors import (
     Unimplemented,
 )
 from jsched.policy.grant import Refused
+from jsched.policy.verbs import Verb
 from jsched.server import handlers, status, wire
 from jsched.server.audit import Audit, Entry
 from jsched.server.call import CallContext, begin_call
 from jsched.server.callers import Callers
 from jsched.server.identity import InvalidIdentity
 from jsched.server.methods import JOB_SERVICE, METHODS, ROOTFS_SERVICE
+from jsched.server.receiving import Receiving
 from jsched.server.record import Record
 from jsched.wire_config import WireConfig
 
@@ -74,6 +80,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self._callers = callers
         self._accepting = accepting
         self._limits = limits
+        self._receiving = Receiving(limits)
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self.checks: tuple[Check, ...] = (
             callers.check_identity,
@@ -113,19 +120,17 @@ class Gate(grpc.aio.ServerInterceptor):
         decode = wire.limited(handlers.decoder(handler.request_deserializer), self._limits)
         streams = handler.response_streaming
         guarded = functools.partial(_Guarded, method, streams, self.checks)
-        if handler.request_streaming and streams:
-            serve = functools.partial(self._serve, guarded(handlers.streaming(handler.stream_stream)))
-            return grpc.stream_stream_rpc_method_handler(serve, decode, encode)
         if handler.request_streaming:
-            serve = functools.partial(self._serve, guarded(handlers.unary(handler.stream_unary)))
-            return grpc.stream_unary_rpc_method_handler(serve, decode, encode)
+            act = handlers.streaming(handler.stream_stream) if streams else handlers.unary(handler.stream_unary)
+            serve, early = functools.partial(self._serve, guarded(act)), decode
+        else:
+            act = handlers.streaming(handler.unary_stream) if streams else handlers.unary(handler.unary_unary)
+            serve, early = functools.partial(self._serve, guarded(act, decode)), None
         if streams:
-            serve = functools.partial(self._serve, guarded(handlers.streaming(handler.unary_stream), decode))
-            return grpc.unary_stream_rpc_method_handler(serve, None, encode)
-        serve = functools.partial(self._serve, guarded(handlers.unary(handler.unary_unary), decode))
-        return grpc.unary_unary_rpc_method_handler(serve, None, encode)
+            return grpc.stream_stream_rpc_method_handler(serve, early, encode)
+        return grpc.stream_unary_rpc_method_handler(serve, early, encode)
 
-    async def _serve(self, guarded: _Guarded, request: Any, context: Context) -> Any:
+    async def _serve(self, guarded: _Guarded, requests: Any, context: Context) -> Any:
         """Run one RPC from its arrival to its answer."""
         method = guarded.method
         entry = Entry(method, unquote(context.peer()), time.time(), verb=_verb(method))
@@ -135,7 +140,7 @@ class Gate(grpc.aio.ServerInterceptor):
         refusal: JschedError | None = None
         response = None
         try:
-            response = await self._act(call, record, guarded, request, context)
+            response = await self._act(call, record, guarded, requests, context)
             entry.status = _name(context.code())
         except JschedError as error:
             if isinstance(error, Refused):
@@ -167,15 +172,19 @@ class Gate(grpc.aio.ServerInterceptor):
             await status.abort(context, refusal)
         return response
 
-    async def _act(self, call: CallContext, record: Record, guarded: _Guarded, request: Any, context: Context) -> Any:
+    async def _act(self, call: CallContext, record: Record, guarded: _Guarded, requests: Any, context: Context) -> Any:
         """Run the checks and the handler of a call that may be ended meanwhile; raises what it was ended with."""
         try:
             for check in guarded.checks:
                 check(call, context)
-            await record.hold()
             if guarded.decode is not None:
-                request = guarded.decode(request)
-            return await guarded.act(request, record.watch(context))
+                content = await self._receiving.one(call.caller, context)
+                await record.hold()
+                return await guarded.act(guarded.decode(content), record.watch(context))
+            await record.hold()
+            if METHODS.get(call.entry.method) is Verb.ROOTFS_UPLOAD:
+                requests = self._receiving.all(f"uploads of {call.caller}", context)
+            return await guarded.act(requests, record.watch(context))
         finally:
             self._callers.calls.leave(call)
 

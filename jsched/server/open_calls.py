@@ -59,13 +59,20 @@ class OpenCalls:
         self._enter_stream(call, f"stops of {call.user}", f"user {call.user}", "stops", most, limit)
 
     def enter_watch(self, call: CallContext, most: int | None, limit: str) -> None:
-        """Note that the call is one that lasts and is about no job; counted by certificate, which may name no user.
+        """Note that the call is a watch of health; counted by certificate, which may name no user.
 
         Raises ResourceExhausted as `enter_stream` does.
         """
         # No user's name has a space.
         whose = f"certificate {call.entry.serial}"
-        self._enter_stream(call, whose, whose, "watches of health and of the API", most, limit)
+        self._enter_stream(call, whose, whose, "watches of health", most, limit)
+
+    def enter_questions(self, call: CallContext, most: int, limit: str) -> None:
+        """Note that the call is a stream of questions about the API, whose next one may be on its way in for ever.
+
+        Raises ResourceExhausted as `enter_stream` does.
+        """
+        self._enter_stream(call, f"questions of {call.caller}", call.caller, "streams of reflection", most, limit)
 
     def _enter_stream(self, call: CallContext, key: str, whose: str, what: str, most: int | None, limit: str) -> None:
         count = self._streams.get(key, 0)

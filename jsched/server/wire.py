@@ -52,6 +52,8 @@ def options(wire: WireConfig) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", _milliseconds(wire.keepalive_time)),
         ("grpc.keepalive_timeout_ms", _milliseconds(wire.keepalive_timeout)),
         ("grpc.keepalive_permit_without_calls", 1),
+        # It would let every stream send megabytes before anybody asks for them: see receiving.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
     ]
 

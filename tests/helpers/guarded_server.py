@@ -136,7 +136,7 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
     loop = asyncio.get_running_loop()
     async with Audit(audit_path) as audit:
         watch = TrustWatch(certs_dir, read_trust(certs_dir))
-        callers = Callers(watch, await PolicySource.open("jsched"), max_streams=MAX_STREAMS)
+        callers = Callers(watch, await PolicySource.open("jsched"), max_streams=MAX_STREAMS, max_requests=16)
         watch.listeners.append(callers.look)
         looking = asyncio.ensure_future(keep_looking(callers.look))
         server = grpc.aio.server(interceptors=[Gate(audit, callers, accepting.is_set)])

@@ -17,6 +17,7 @@ from tests.helpers import calls
 from tests.helpers.calls import DEADLINE, failed, refused
 from tests.helpers.server import Server
 from tests.helpers.trail import ended_calls
+from tests.helpers.wait import wait_until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -127,3 +128,11 @@ def test_what_is_refused_for_its_size_is_in_the_audit(shared_server: Server, cha
     refused(calls.stub(channel).StartJob, start(6 * MIB))
     found = [line for line in ended_calls(shared_server) if f"has {start(6 * MIB).ByteSize()} bytes" in line["reason"]]
     assert [(line["user"], line["status"]) for line in found] == [("admin", "RESOURCE_EXHAUSTED")]
+
+
+def test_what_grpc_refuses_for_its_size_is_in_the_audit(shared_server: Server, channel: grpc.Channel) -> None:
+    """A request that gRPC itself refuses has its line, with who sent it."""
+    before = len(ended_calls(shared_server))
+    failed(calls.stub(channel).StartJob, start(20 * MIB))
+    (line,) = wait_until(lambda: ended_calls(shared_server)[before:], calls.DEADLINE, "the call's line")
+    assert (line["user"], line["verb"], line["reason"]) == ("admin", "start", "the call has no request")

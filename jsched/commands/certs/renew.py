@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from jsched.ca import layout, rollover, writing
-from jsched.ca.authorities import load
+from jsched.ca.authorities import load, old_key_path
 from jsched.ca.index import Kind
 from jsched.ca.leaves import refresh_copies, renew_leaf
 from jsched.certificates import CA_LIFETIME, LEAF_LIFETIME, parse_key_type
@@ -57,10 +57,8 @@ def run(args: argparse.Namespace) -> int:
     with writing.locked(root):
         if not is_ca:
             _renew_leaf(args, root)
-        elif args.finish:
-            _finish(args, root)
-        else:
-            _begin(args, root)
+        elif not _complete(args, root):
+            (_finish if args.finish else _begin)(args, root)
     return 0
 
 
@@ -85,6 +83,21 @@ def _renew_leaf(args: argparse.Namespace, root: Path) -> None:
     say_issued(f"a new certificate for {plain(old.name)}, {plain(old.describe())}", issued)
     revoke = f": jsched certs revoke {old.serial}" if old.kind is Kind.CLIENT else ""
     print(f"the old one is valid until {old.until:%Y-%m-%d}, unless it is revoked{revoke}")
+
+
+def _complete(args: argparse.Namespace, root: Path) -> bool:
+    """Do what is left of a run that was killed after the CAs had changed; return whether anything was."""
+    if rollover.takes_over(root, args.name) is args.finish:
+        return False
+    crl = root / f"{args.name}.crl"
+    before = crl.read_bytes() if crl.exists() else b"", old_key_path(root, args.name).exists()
+    rollover.settle(root, args.name)
+    after = crl.read_bytes() if crl.exists() else b"", old_key_path(root, args.name).exists()
+    refreshed = _say_refreshed(root)
+    if before == after and not refreshed:
+        return False
+    print(f"{args.name} had changed already; what the run before left undone is done")
+    return True
 
 
 def _begin(args: argparse.Namespace, root: Path) -> None:
@@ -116,6 +129,9 @@ def _say_next(name: str, then: str) -> None:
     print(f"next: give {name}.crt to every {whom}; {then.format(name=name)}")
 
 
-def _say_refreshed(root: Path) -> None:
-    if refreshed := refresh_copies(root):
+def _say_refreshed(root: Path) -> bool:
+    """Write the copies anew that are not as the set is; return whether there were any."""
+    refreshed = refresh_copies(root)
+    if refreshed:
         print(f"copies of it are new in {', '.join(map(str, refreshed))}")
+    return bool(refreshed)

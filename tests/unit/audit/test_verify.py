@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,31 @@ def test_an_untouched_trail_is_whole(tmp_path: Path, lines: list[bytes]) -> None
     assert (report.problems, report.notes, report.lines) == ([], [], COUNT)
     assert report.last is not None
     assert report.last.link == link_of(lines[-1])
+
+
+def test_files_that_were_put_away_with_gzip(tmp_path: Path, lines: list[bytes]) -> None:
+    """Old files that somebody has compressed are read as they are, and what was changed in them is found."""
+    old, new = tmp_path / "audit-1.jsonl.gz", tmp_path / "audit.jsonl"
+    new.write_bytes(b"".join(lines[4:]))
+    old.write_bytes(gzip.compress(b"".join(lines[:4])))
+    report = verify([old, new])
+    assert (report.problems, report.lines) == ([], COUNT)
+    old.write_bytes(gzip.compress(b"".join((lines[0], lines[1].replace(b"j1", b"jX"), *lines[2:4]))))
+    assert wrong(verify([old, new])) == [
+        "audit-1.jsonl.gz line 2: was changed: its hash is not the one that the next line has"
+    ]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:40], lambda data: data[:30] + b"xxxx" + data[34:]])
+def test_a_compressed_file_that_is_damaged(
+    tmp_path: Path, lines: list[bytes], damage: Callable[[bytes], bytes]
+) -> None:
+    """A compressed file that was cut off or damaged can't be read, which is said of it."""
+    old = tmp_path / "audit-1.jsonl.gz"
+    old.write_bytes(damage(gzip.compress(b"".join(lines))))
+    with pytest.raises(OSError, match="compressed") as caught:
+        verify([old])
+    assert caught.value.filename == str(old)
 
 
 Change = Callable[[list[bytes]], list[bytes]]
@@ -143,7 +169,7 @@ def test_an_anchor_of_a_line_that_is_not_there_was_not_found(tmp_path: Path, lin
         ]
     report = verify([path], [beginning, early])
     assert report.problems == []
-    assert "1 anchors are of lines before the first one, and were not checked" in [text for _, text in report.notes]
+    assert "1 anchor is of a line before the first one, and not checked" in [text for _, text in report.notes]
     other = Link(4, "0" * 64)
     assert f"trail: line 4 was not the one that the first line follows: {other}" in wrong(verify([path], [other]))
 

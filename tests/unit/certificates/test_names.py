@@ -43,7 +43,11 @@ def test_roles_that_no_server_would_accept_are_refused(ca: Issued, role: str) ->
         make_client(ca, "alice", role)
 
 
-@pytest.mark.parametrize("host", ["", "-a", "a b", "ä.example", "a..b", "1.2.3.4/8", "x" * 64, "a\n"])
+# Meant as addresses, and none: as names no client would ever ask for them.
+SLIPS = ("256.1.1.1", "10.1.2", "1.2.3.4.5", "127.1", "fe80::1%eth0")
+
+
+@pytest.mark.parametrize("host", ["", "-a", "a b", "ä.example", "a..b", "1.2.3.4/8", "x" * 64, "a\n", *SLIPS])
 def test_hosts_that_are_neither_name_nor_address_are_refused(host: str) -> None:
     """A server certificate is made for host names and addresses only."""
     with pytest.raises(InvalidArgument, match="host"):

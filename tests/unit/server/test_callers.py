@@ -52,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def make_callers(trusted: Trusted, *, max_streams: int = 0) -> Callers:
-    return Callers(trusted, PolicySource(load("jsched"), "jsched"), max_streams=max_streams)
+    return Callers(trusted, PolicySource(load("jsched"), "jsched"), max_streams=max_streams, max_requests=2)
 
 
 def serve(callers: Callers, client: Client | Issued, method: str) -> asyncio.Task[None]:
@@ -129,16 +129,16 @@ def test_calls_end_with_their_certificates_one_after_the_other(clock: list[float
 
 
 def test_watches_are_counted_by_certificate(clock: list[float]) -> None:
-    """Watches of health and of the API are no more than the server's limit, and take no place of a stream's."""
+    """Watches of health are no more than the server's limit, and take no place of a stream's."""
 
     async def test() -> None:
         callers = make_callers(Trusted(trusting(CA)), max_streams=2)
         alice, nobody = make_client(CA, "alice", "user"), make_odd_client(CA, roles=())
         streams = [serve(callers, alice, STREAM) for _ in range(2)]
-        watches = [serve(callers, alice, method) for method in (HEALTH, REFLECTION, HEALTH)]
+        watches = [serve(callers, alice, HEALTH) for _ in range(3)]
         others = [serve(callers, nobody, HEALTH) for _ in range(3)]
         await settle()
-        refused = "has 2 watches of health and of the API open, as many as max_streams_per_user allows"
+        refused = "has 2 watches of health open, as many as max_streams_per_user allows"
         found = await looks(callers, *streams, *watches, *others)
         assert [end if end == "open" else end[end.index("has ") :] for end in found] == [
             *("open", "open"),
@@ -146,6 +146,24 @@ def test_watches_are_counted_by_certificate(clock: list[float]) -> None:
             *("open", "open", refused),
         ]
         watches[0].cancel()
+        await settle()
+        assert await looks(callers, serve(callers, alice, HEALTH)) == ["open"]
+
+    on_a_loop(test)
+
+
+def test_streams_of_reflection_are_few(clock: list[float]) -> None:
+    """A user has no more streams of reflection than requests that are taken in at once, beside all streams."""
+
+    async def test() -> None:
+        callers = make_callers(Trusted(trusting(CA)), max_streams=1)
+        alice, bob = make_client(CA, "alice", "user"), make_client(CA, "bob", "user")
+        calls = [serve(callers, alice, STREAM), *(serve(callers, alice, REFLECTION) for _ in range(3))]
+        calls.append(serve(callers, bob, REFLECTION))
+        await settle()
+        refused = "user alice has 2 streams of reflection open, as many as max_requests_per_user allows"
+        assert await looks(callers, *calls) == ["open", "open", "open", refused, "open"]
+        calls[1].cancel()
         await settle()
         assert await looks(callers, serve(callers, alice, REFLECTION)) == ["open"]
 

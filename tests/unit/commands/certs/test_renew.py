@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from jsched import certificate_files
 from jsched.ca.index import entry_of
 from jsched.certificate_files import read_pair
 from tests.helpers.certs_command import Set, new_set
@@ -168,6 +169,30 @@ def test_a_take_over_that_was_cut_off_does_no_harm(ca: Set) -> None:
     ca.certificate("clients/bob/bob.crt").verify_directly_issued_by(old)
     ca.ok("renew", "client-ca", "--finish")
     assert ca.certificate("client-ca.crt") == old
+
+
+@pytest.mark.parametrize("finish", [(), ("--finish", "--force")])
+def test_what_a_killed_take_over_left_undone_is_done_by_the_next(ca: Set, finish: tuple[str, ...]) -> None:
+    """Killed when the CAs had changed: said again, it brings lists, keys and copies to where the CAs are."""
+    ca.ok("revoke", "olivia")
+    if finish:
+        ca.ok("renew", "client-ca")
+    places = (ca.root, ca.root / "servers" / "build8")
+    names = ["client-ca.crl", *(["client-ca.old.key"] if finish else [])]
+    before = {path: path.read_bytes() for place in places for name in names if (path := place / name).exists()}
+    before[places[1] / "client-ca.crt"] = (places[1] / "client-ca.crt").read_bytes()
+    ca.ok("renew", "client-ca", *finish)
+    after = {path: path.exists() and path.read_bytes() for path in before}
+    for path, content in before.items():
+        path.write_bytes(content)
+    assert after != {path: path.read_bytes() for path in before}
+    assert "what the run before left undone is done" in ca.ok("renew", "client-ca", *finish).out
+    ca.refused("renew", "client-ca", *finish)
+    assert [(places[1] / name).read_bytes() for name in ("client-ca.crt", "client-ca.crl")] == [
+        (places[0] / name).read_bytes() for name in ("client-ca.crt", "client-ca.crl")
+    ]
+    assert len(certificate_files.read_revocation_lists(ca.root / "client-ca.crl")) == (1 if finish else 2)
+    assert (ca.root / "client-ca.old.key").exists() is not bool(finish)
 
 
 def test_a_ca_renews_its_leaves_until_it_ends(tmp_path: Path) -> None:
