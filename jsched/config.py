@@ -6,7 +6,7 @@ import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ _POSITIVE = (
 class Config:
     """Everything that the engine and the server need to know.
 
-    Paths are absolute. `log_group` is a group's name or number that log files get (None:
-    the server's own group). `policy` is the name of a preset, or the path of a file. Times are
-    seconds, sizes bytes. `limits` says what jobs get that ask for nothing, `isolation` how they are
-    walled in and what they may ask for, `wire` what clients may cost, `audit` how the trail is kept.
-    An uploaded root file system may have an archive of `max_rootfs_archive` bytes, files of
+    Paths are absolute. `file` is what it was read from, None for no file. `log_group` is a group's name or
+    number that log files get (None: the server's own group). `policy` is the name of a preset, or the path
+    of a file. Times are seconds, sizes bytes. `limits` says what jobs get that ask for nothing, `isolation`
+    how they are walled in and what they may ask for, `wire` what clients may cost, `audit` how the trail is
+    kept. An uploaded root file system may have an archive of `max_rootfs_archive` bytes, files of
     `max_rootfs_size` bytes together and `max_rootfs_entries` members, and `rootfs_timeout` for being
     unpacked. `start_timeout` is how long it may take until a job's command is executed.
     """
@@ -58,9 +58,10 @@ class Config:
     max_rootfs_entries: int = 500_000
     rootfs_timeout: int = 900
     start_timeout: float = 30.0
+    file: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("data_dir", "log_dir", "certs_dir"):
+        for name in ("data_dir", "log_dir", "certs_dir", "file"):
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, Path(path).expanduser().absolute())
@@ -108,6 +109,15 @@ class Config:
         """The file that the audit trail is written to; those put aside lie beside it."""
         return self.data_dir / "audit.jsonl"
 
+    @property
+    def private(self) -> tuple[Path, ...]:
+        """What is the server's own, and not for jobs to see."""
+        settings = [file for file in (self.file, Path(self.policy) if is_policy_file(self.policy) else None) if file]
+        system = SYSTEM_CONFIG.parent
+        # The whole directory: a file that is replaced by another is in sight again.
+        files = [system if file.is_relative_to(system) else file for file in settings]
+        return tuple(path for path in (self.data_dir, self.log_dir, self.certs_dir, *files) if path is not None)
+
     def log_path(self, job_id: str) -> Path:
         """The log file of a job."""
         return self.log_dir / f"{job_id}.log"
@@ -123,7 +133,7 @@ def load(
     """
     path = config_file or environ.get(CONFIG_VARIABLE)
     file = Path(path) if path else SYSTEM_CONFIG
-    from_file = _from_file(file) if path or file.exists() else {}
+    from_file = _from_file(file) | {"file": file} if path or file.exists() else {}
     from_environment = _from_environment(environ)
     from_flags = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -213,14 +223,12 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise InvalidArgument(f"config file {path}: {error.strerror}", obj=str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"config file {path} is not TOML: {error}", obj=str(path)) from None
-    known = {field.name for field in fields(Config)}
     for name in content:
         if name in _MOVED:
             raise _moved(f"config file {path}: {name}", name)
-        if name not in known:
-            raise InvalidArgument(
-                f"config file {path}: unknown key {name!r}", obj=str(path), hint=f"known are {', '.join(sorted(known))}"
-            )
+        if name not in _KINDS:
+            hint = f"known are {', '.join(sorted(_KINDS))}"
+            raise InvalidArgument(f"config file {path}: unknown key {name!r}", obj=str(path), hint=hint)
     values = {name: _convert(f"config file {path}: {name}", name, value) for name, value in content.items()}
     for name in ("data_dir", "log_dir", "certs_dir"):
         if name in values:

@@ -55,7 +55,7 @@ class Confiner:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._rules = config.isolation
-        self._private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
+        self._private = config.private
         self._homes: tuple[Path, ...] = HOMES
         self._lacking = ""
         self._ids: _IdsOf | None = None

@@ -94,3 +94,15 @@ def test_a_policy_is_a_preset_or_a_file(tmp_path: Path) -> None:
         assert config.load({}, config_file=str(file), environ={}).policy == meant
     assert config.load({}, environ={"JSCHED_POLICY": "./p.toml"}).policy == str(Path.cwd() / "p.toml")
     assert config.load({"policy": "open"}, config_file=str(file), environ={}).policy == "open"
+
+
+def test_what_is_the_servers_own(tmp_path: Path) -> None:
+    """Jobs may not see the server's directories, nor the files that it was told by; of /etc/jsched nothing at all."""
+    file = tmp_path / "jsched.toml"
+    file.write_text('data_dir = "data"\nlog_dir = "logs"\ncerts_dir = "certs"\npolicy = "policies/ours.toml"\n')
+    directories = tuple(tmp_path / name for name in ("data", "logs", "certs"))
+    loaded = config.load({}, config_file=str(file), environ={})
+    assert loaded.private == (*directories, file, tmp_path / "policies/ours.toml")
+    loaded = config.load({"policy": "/etc/jsched/policy.toml"}, config_file=str(file), environ={})
+    assert loaded.private == (*directories, file, Path("/etc/jsched"))
+    assert config.Config(data_dir=tmp_path, log_dir=tmp_path).private == (tmp_path, tmp_path)

@@ -20,6 +20,7 @@ from jsched.confiner import Confiner
 from jsched.errors import FailedPrecondition, InvalidArgument, JschedError, PermissionDenied, Unavailable
 from jsched.isolation import ids, sandbox, view
 from jsched.isolation_config import AllowedBind, IsolationConfig
+from tests.helpers import walled
 from tests.helpers.walled import needs_root
 
 Make = Callable[..., Confiner]
@@ -66,6 +67,32 @@ def test_walls_of_this_machine(tmp_path: Path) -> None:
     assert os.path.isfile(first.seccomp)
     assert first.uid_map != second.uid_map or first.uid != second.uid
     assert first.capabilities == 0
+
+
+@needs_root
+def test_the_configuration_is_hidden(tmp_path: Path) -> None:
+    """Neither the server's configuration nor its policy can be read by a job, or bound, whatever their modes."""
+    (tmp_path / "data").mkdir()
+    with tempfile.TemporaryDirectory(prefix="jsched-", dir="/srv") as directory:
+        os.chmod(directory, 0o755)
+        files = [Path(directory, name) for name in ("jsched.toml", "policy.toml", "other.toml")]
+        for file in files:
+            file.write_text("known\n")
+        config = Config(
+            data_dir=tmp_path / "data",
+            log_dir=tmp_path / "logs",
+            file=files[0],
+            policy=str(files[1]),
+            isolation=IsolationConfig(binds=allowed(Path(directory))),
+        )
+        confined = Confiner(config)
+        found = confined.plan(NOTHING_ASKED)
+        assert found.sandbox is not None
+        outcome = walled.run(found.sandbox(0), ["/bin/cat", *map(str, files)], log=tmp_path / "log")
+        assert outcome.output == "known\n"
+        for file in (*files[:2], Path(directory)):
+            with pytest.raises(PermissionDenied, match="would show the server's own files"):
+                confined.plan(Confinement(binds=(Bind(str(file), "/mnt"),)))
 
 
 def test_what_a_job_gets_that_asks_for_nothing(make: Make) -> None:

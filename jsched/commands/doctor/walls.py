@@ -39,13 +39,12 @@ def isolation(config: Config) -> Finding:
     """Whether the walls of the host mode stand here."""
     if not _has_walls(config):
         return ok("isolation", "jobs have no walls: the configuration allows no other mode")
-    private = [path for path in (config.data_dir, config.log_dir, config.certs_dir) if path is not None]
     try:
         homes = homes_to_cover(home_directory(), regular_homes())
-        failure = try_walls_apart(sandbox_of_host(_ids(), private, homes=homes))
+        failure = try_walls_apart(sandbox_of_host(_ids(), config.private, homes=homes))
         if failure is None:
             return ok("isolation", f"all walls stand; {_whom(_ids())}")
-        weaker = sandbox_of_host(ids.without_user_namespace(_SLOT), private, homes=homes)
+        weaker = sandbox_of_host(ids.without_user_namespace(_SLOT), config.private, homes=homes)
         has_weaker = os.geteuid() == 0 and try_walls_apart(weaker) is None
     except Unavailable as error:
         return fail("isolation", error.message, error.hint)
