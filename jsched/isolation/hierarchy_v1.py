@@ -20,6 +20,8 @@ from jsched.linux.disks import real_disks, scheduler
 # rest. The freezer is last: it is the one that is looked at to see whether anybody is there.
 CONTROLLERS = ("blkio", "pids", "cpuacct", "memory", "cpu", "freezer")
 
+# TCP and UDP, whose memory all of the host shares; deprecated, because version 2 counts it as any other.
+_SOCKETS = "memory.kmem.tcp.limit_in_bytes"
 _THROTTLES = {rate: f"blkio.throttle.{rate}_device" for rate in DISK_RATES}
 
 
@@ -99,6 +101,9 @@ class HierarchyV1(Hierarchy):
         memory, swap = draft.applied.memory, draft.applied.swap
         if memory is not None and self._has(draft, "memory", "memory", "memory.limit_in_bytes"):
             draft.write(f"{home['memory']}/memory.limit_in_bytes", memory)
+            # What lies in sockets is not counted above, and nobody has asked for it by name.
+            if _SOCKETS in self._files["memory"]:
+                draft.write(f"{home['memory']}/{_SOCKETS}", memory)
         if swap is not None and draft.applied.memory is None:
             draft.drop("swap", "memory", "swap can only be limited together with memory")
             return

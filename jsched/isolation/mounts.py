@@ -9,12 +9,19 @@ import os
 import stat
 
 from jsched.isolation import scratch
-from jsched.isolation.places import HARMLESS, attach, binding, cover, make_place
+from jsched.isolation.places import COVERED, HARMLESS, attach, binding, cover, is_below, make_place
 from jsched.isolation.sandbox import ROOTFS
 from jsched.isolation.site import CLOSED, Site
-from jsched.linux import mount_api
+from jsched.linux import mount_api, mounts
 from jsched.linux.mount_api import MOUNT_ATTR_RDONLY
 from jsched.linux.openat2 import open_inside
+
+# The types of file systems that hold no files, but show the kernel and what runs.
+_KERNEL = """
+    binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs mqueue nsfs proc pstore
+    rpc_pipefs securityfs selinuxfs smackfs sysfs tracefs
+"""
+_OF_THE_KERNEL = frozenset(_KERNEL.split())
 
 
 def open_sources(site: Site) -> None:
@@ -54,6 +61,18 @@ def hide(site: Site) -> None:
             cover(site, path)
 
 
+def hide_kernel(site: Site) -> None:
+    """Cover what of the kernel, of /dev and of /run the host shows in yet another place, as in a chroot."""
+    furniture = mounts.mount_id(site.scratch)
+    own = next((one.device for one in mounts.all_mounts() if one.id == furniture), "")
+    found = [one for one in mounts.all_mounts() if one.device != own]
+    # What is in memory there holds sockets and the like; on a disk, what everybody may read anyway.
+    shared = {one.device for one in found if one.type == "tmpfs" and _is_covered(one.point)}
+    for one in found:
+        if not _is_covered(one.point) and (one.type in _OF_THE_KERNEL or one.device in shared):
+            _cover_mount(site, one)
+
+
 def bind(site: Site) -> None:
     """Mount what was asked for of the host's files."""
     for number, (source, one) in enumerate(zip(site.sources, site.sandbox.binds, strict=True)):
@@ -66,6 +85,24 @@ def pivot(site: Site) -> None:
     """Make the job's root the only one there is."""
     os.fchdir(site.root)
     mount_api.pivot_root_here()
+
+
+def _is_covered(path: str) -> bool:
+    return any(is_below(path, place) for place in COVERED)
+
+
+def _cover_mount(site: Site, mount: mounts.Mount) -> None:
+    try:
+        target = open_inside(site.root, mount.point, os.O_PATH)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        # Covered already, or in a directory that jobs can't enter, either.
+        return
+    try:
+        is_seen = mounts.mount_id(target) == mount.id
+    finally:
+        os.close(target)
+    if is_seen:
+        cover(site, mount.point)
 
 
 def _open_source(path: str, attributes: int) -> int:

@@ -26,6 +26,8 @@ from jsched.linux.prepared import Failed
 
 # Where every job has something of jsched's, that it or init needs to be as it is, and whatever lies below.
 RESERVED = ("/dev", "/proc", PLACE)
+# What lies there is the job's own, or covered, in any case.
+COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp")  # noqa: S108
 HARMLESS = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
 EMPTY = HARMLESS | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC
 
@@ -60,6 +62,11 @@ def cover(site: Site, path: str) -> None:
         os.close(cover)
     finally:
         os.close(target)
+
+
+def is_below(path: str, above: str) -> bool:
+    """Return whether a path is `above`, or lies below it."""
+    return path == above or path.startswith(f"{above}/")
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from jsched.isolation import credentials, devices, launch, layers, mounts, room, surroundings
 from jsched.isolation.room import Room
-from jsched.isolation.sandbox import NONE, ROOTFS, Sandbox
+from jsched.isolation.sandbox import HOST, NONE, ROOTFS, Sandbox
 from jsched.isolation.site import Site
 from jsched.linux.prepared import Failed
 
@@ -61,6 +61,7 @@ COMMON = (
     Step("root", layers.make_root, lambda sandbox: sandbox.mode == ROOTFS),
     Step("dev", devices.make_dev),
     Step("hide", mounts.hide),
+    Step("hide-kernel", mounts.hide_kernel, lambda sandbox: sandbox.mode == HOST),
     Step("limits", surroundings.set_limits),
     Step("bounding-set", credentials.drop_bounding_set),
     Step("no-new-privileges", credentials.forbid_new_privileges),

@@ -30,7 +30,7 @@ _REFUSALS = frozenset(
     {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EUSERS}
 )
 # What is hidden are directories: that one can't be reached is no word on the walls.
-_NO_REFUSAL_OF = frozenset({"hide"})
+_NO_REFUSAL_OF = frozenset({"hide", "hide-kernel"})
 # Where ENOSPC is a limit on namespaces, clone(2) and unshare(2).
 _LIMITED = frozenset({"clone", "cgroup-namespace"})
 _LIMITS = Path("/proc/sys/user")

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from jsched.isolation.homes import HOMES
 from jsched.isolation.ids import Ids
+from jsched.isolation.places import COVERED, is_below
 from jsched.isolation.sandbox import HOST, NONE, ROOTFS, Bind, ResourceLimit, Sandbox
 from jsched.linux import privileges
-
-# What lies there is the job's own, or covered, in any case.
-_COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp")  # noqa: S108
 
 _MASKED = (
     "acpi",
@@ -111,7 +109,7 @@ def hidden_directories(private: Iterable[Path], *, homes: Iterable[Path] = HOMES
     found = sorted({_cover(Path(os.path.realpath(path))) for path in (*private, *homes)})
     kept: list[str] = []
     for path in found:
-        if not any(_is_below(path, above) for above in (*_COVERED, *kept)):
+        if not any(is_below(path, above) for above in (*COVERED, *kept)):
             kept.append(path)
     return tuple(kept)
 
@@ -119,7 +117,7 @@ def hidden_directories(private: Iterable[Path], *, homes: Iterable[Path] = HOMES
 def resolver_binds(network: str, configuration: Path = Path("/etc/resolv.conf")) -> tuple[Bind, ...]:
     """Return what a job that uses the host's network needs of /run, which it does not see, to resolve names."""
     target = os.path.realpath(configuration)
-    if network != HOST or not _is_below(target, "/run") or not os.path.exists(target):
+    if network != HOST or not is_below(target, "/run") or not os.path.exists(target):
         return ()
     return (Bind(target, target),)
 
@@ -136,7 +134,3 @@ def _cover(path: Path) -> str:
         if not reachable:
             return str(above)
     return str(path)
-
-
-def _is_below(path: str, above: str) -> bool:
-    return path == above or path.startswith(f"{above}/")

@@ -36,11 +36,29 @@ def file_system(path: str | os.PathLike[str]) -> str:
     return found
 
 
-class _Mount(NamedTuple):
+class Mount(NamedTuple):
+    """A line of mountinfo: the mount's id and its parent's, its device as MAJ:MIN, its mount point and its type."""
+
     id: str
     parent: str
     device: str
     point: str
+    type: str
+
+
+def all_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
+    """Return the mounts of this process's namespace; raises OSError."""
+    return [_parse(line) for line in mountinfo.read_text("utf-8", "surrogateescape").splitlines()]
+
+
+def mount_id(fd: int) -> str:
+    """Return the id of the mount that a descriptor is in, without a question to its file system; raises OSError.
+
+    Source: proc_pid_fdinfo(5).
+    """
+    # Not as ASCII: Python would look for that codec's file, and behind walls there may be none.
+    lines = Path(f"/proc/self/fdinfo/{fd}").read_text("utf-8").splitlines()
+    return next((line.split()[1] for line in lines if line.startswith("mnt_id:")), "")
 
 
 def device_at(path: str, mountinfo: Path = MOUNTINFO) -> str | None:
@@ -49,7 +67,7 @@ def device_at(path: str, mountinfo: Path = MOUNTINFO) -> str | None:
     `path` is absolute, without "." and ".."; it is compared with the mount points and not looked at,
     so a symbolic link on it is taken for what else it could be, a directory. Raises OSError.
     """
-    mounts = [_parse(line) for line in mountinfo.read_text("utf-8", "surrogateescape").splitlines()]
+    mounts = all_mounts(mountinfo)
     known = {mount.id for mount in mounts}
     here = next((one for one in mounts if one.point == "/" and (one.parent not in known or one.parent == one.id)), None)
     while here is not None:
@@ -65,6 +83,7 @@ def device_at(path: str, mountinfo: Path = MOUNTINFO) -> str | None:
     return None
 
 
-def _parse(line: str) -> _Mount:
-    number, parent, device, _, point = line.split(" ")[:5]
-    return _Mount(number, parent, device, _OCTAL.sub(lambda match: chr(int(match[1], 8)), point))
+def _parse(line: str) -> Mount:
+    before, _, after = line.partition(" - ")
+    number, parent, device, _, point = before.split(" ")[:5]
+    return Mount(number, parent, device, _OCTAL.sub(lambda match: chr(int(match[1], 8)), point), after.split(" ")[0])

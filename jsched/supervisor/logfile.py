@@ -12,6 +12,9 @@ import os
 from jsched.linux import file_attributes
 
 _MODE = 0o640
+# What st_blocks counts, stat(2), and what a file system may take ahead.
+_BLOCK = 512
+_SLACK = 1 << 20
 
 
 def create(path: str, gid: int | None) -> int:
@@ -45,4 +48,13 @@ def finish(log: int | None) -> None:
         return
     with contextlib.suppress(OSError):
         file_attributes.clear_append_only(log)
+    with contextlib.suppress(OSError):
+        _give_back_room(log)
     os.close(log)
+
+
+def _give_back_room(log: int) -> None:
+    """Free the blocks behind the end: fallocate(2) takes them for who may only append, and nobody sees them."""
+    status = os.fstat(log)
+    if status.st_blocks * _BLOCK > status.st_size + _SLACK:
+        os.ftruncate(log, status.st_size)

@@ -25,6 +25,21 @@ from tests.helpers.wait import wait_until
 
 MEBIBYTE = 1024 * 1024
 HOG = "import sys; kept = []\nwhile True: kept.append(bytearray(1024 * 1024)); print(len(kept), flush=True)"
+# Connections in which what was sent lies unread, as much as goes in; prints how many MiB that is.
+SOCKETS = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+kept, held = [], 0
+for _ in range(40):
+    kept += [socket.create_connection(server.getsockname()), server.accept()[0]]
+    kept[-2].setblocking(False)
+    try:
+        while True:
+            held += kept[-2].send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+print(held >> 20)
+"""
 # As wide as it has to be where system calls are slow.
 pytestmark = pytest.mark.timeout(300)
 
@@ -74,6 +89,16 @@ def test_memory(limited: Server) -> None:
         assert 48 * MEBIBYTE < ended.usage.memory_peak <= 65 * MEBIBYTE
     assert ended.applied is not None
     assert ended.applied.memory == 64 * MEBIBYTE
+    assert_nothing_left(limited)
+
+
+def test_memory_in_sockets(limited: Server) -> None:
+    """What lies in a job's connections is limited with its memory: the host's are not made to wait for room."""
+    client = limited.client()
+    job = client.start(JobSpec([sys.executable, "-c", SOCKETS], limits=Limits(memory=48 * MEBIBYTE)))
+    assert client.wait(job.id).outcome in (Exited(0), Signaled(signal.SIGKILL))
+    printed = b"".join(chunk.data for chunk in client.follow(job.id)).decode()
+    assert not printed or 1 < int(printed) <= 64, printed
     assert_nothing_left(limited)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import pytest
 
@@ -104,6 +104,35 @@ def test_a_hidden_directory_that_is_a_users_own_file_system(tmp_path: Path) -> N
         finally:
             subprocess.run(["umount", "-l", home], check=True)
         assert outcome.output == "empty\n"
+
+
+@pytest.mark.parametrize("spare", [False, True])
+def test_the_kernel_is_hidden_in_other_places(tmp_path: Path, spare: bool) -> None:
+    """Where a chroot of the host has its /proc, /sys and /dev a job sees nothing, and other mounts as they are."""
+    with TemporaryDirectory(prefix="jsched-", dir="/srv") as chroot:
+        os.chmod(chroot, 0o755)
+        names = ("proc", "sys", "dev", "deep/proc", "shm", "data", "shut/proc")
+        for name in names:
+            Path(chroot, name).mkdir(parents=True)
+        Path(chroot, "shut").chmod(0o700)
+        mounted = [
+            *(("--bind", "/proc", "proc"), ("-t", "sysfs", "sysfs", "sys"), ("--rbind", "/dev", "dev")),
+            *(("-t", "proc", "proc", "deep/proc"), ("--bind", "/dev/shm", "shm"), ("-t", "tmpfs", "tmpfs", "data")),
+            ("-t", "proc", "proc", "shut/proc"),
+        ]
+        try:
+            for *options, name in mounted:
+                subprocess.run(["mount", *options, f"{chroot}/{name}"], check=True)
+            Path(chroot, "data/file").touch()
+            script = f"cd {chroot}; for each in {' '.join(names[:-1])}; do ls -A $each | wc -l; done; ls shm/.. data"
+            with NamedTemporaryFile(dir="/dev/shm"):
+                argv = ["/bin/sh", "-c", script]
+                outcome = walled.run(make_sandbox(), argv, log=tmp_path / "log", spare=spare)
+        finally:
+            for name in reversed(names):
+                subprocess.run(["umount", "-l", f"{chroot}/{name}"], check=False)
+        assert outcome.output.split()[:6] == ["0", "0", "0", "0", "0", "1"]
+        assert outcome.output.endswith("data:\nfile\n\nshm/..:\ndata\ndeep\ndev\nproc\nshm\nshut\nsys\n")
 
 
 def test_what_is_hidden_may_be_missing(tmp_path: Path) -> None:

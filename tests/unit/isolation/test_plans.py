@@ -17,7 +17,7 @@ from jsched.linux.disks import real_disks
 
 FILES_V1 = {
     "cpu": ("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares"),
-    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.kmem.tcp.limit_in_bytes"),
     "pids": ("pids.max",),
     "blkio": tuple(f"blkio.throttle.{rate}_device" for rate in ("read_bps", "write_bps", "read_iops", "write_iops")),
 }
@@ -71,10 +71,17 @@ def test_v1(tmp_path: Path) -> None:
         "cpu.cfs_period_us": "100000",
         "cpu.cfs_quota_us": "150000",
         "cpu.shares": "512",
+        "memory.kmem.tcp.limit_in_bytes": str(64 * MIB),
         "memory.limit_in_bytes": str(64 * MIB),
         "memory.memsw.limit_in_bytes": str(80 * MIB),
         "pids.max": "20",
     }
+
+
+def test_memory_in_sockets_on_a_kernel_that_does_not_limit_it(tmp_path: Path) -> None:
+    """Where version 1 has no limit for it the job's memory is limited all the same."""
+    hierarchy = v1(tmp_path, without="memory.kmem.tcp.limit_in_bytes")
+    assert set(writes(hierarchy, Limits(memory=MIB << 4))) == {"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"}
 
 
 def test_v2(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from jsched.supervisor import logfile
 from tests.helpers.append_only import is_append_only
 from tests.helpers.privileges import needs_capability
 from tests.helpers.walled import needs_root
+
+# fallocate(2)
+_KEEP_SIZE = 1
 
 needs_immutable = needs_capability(9, "CAP_LINUX_IMMUTABLE")
 
@@ -75,6 +79,22 @@ def test_a_directory_that_is_not_there(path: Path) -> None:
     """A log that can't be made is an OSError with its errno."""
     with pytest.raises(FileNotFoundError):
         logfile.create(f"{path}/x", None)
+
+
+@pytest.mark.parametrize("size", [0, 5])
+def test_room_that_nobody_sees_is_given_back(path: Path, size: int) -> None:
+    """What a job has had set aside behind the end of its log is free again after it, and what it said is all there."""
+    log = logfile.create(str(path), None)
+    os.write(log, b"x" * size)
+    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    if fallocate(log, _KEEP_SIZE, 0, 16 << 20) == -1:
+        logfile.finish(log)
+        pytest.skip(f"fallocate: {os.strerror(ctypes.get_errno())}")
+    assert os.fstat(log).st_blocks * 512 >= 16 << 20
+    logfile.finish(log)
+    assert path.read_bytes() == b"x" * size
+    assert path.stat().st_blocks * 512 < 1 << 20
 
 
 @needs_immutable
