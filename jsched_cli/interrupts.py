@@ -26,6 +26,7 @@ class Interrupts:
         self._job_id: str | None = None
         self._count = 0
         self._refused = False
+        self._left = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -36,6 +37,7 @@ class Interrupts:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._left = True
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -51,6 +53,9 @@ class Interrupts:
         try:
             self._client.stop(self._job_id, grace)
         except JschedError as error:
+            # Whoever has left does so with the client closed, and with the last word said.
+            if self._left:
+                return
             self._refused = True
             say(f"can't stop the job: {error}; press Ctrl-C again to leave it")
 

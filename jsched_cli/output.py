@@ -24,9 +24,17 @@ def say(text: str) -> None:
     report(f"jsched-cli: {one_line(text)}")
 
 
+def print_text(text: str) -> None:
+    """Print text as it is; raises BrokenPipeError if nobody reads it, ResourceExhausted if it can't be written."""
+    from jsched.commandline import written
+
+    with written():
+        sys.stdout.write(text)
+
+
 def print_line(text: str) -> None:
-    """Print a line of text, with what a terminal could take for more than text escaped."""
-    sys.stdout.write(f"{visible(text)}\n")
+    """Print a line of text, with what a terminal could take for more than text escaped; raises as print_text."""
+    print_text(f"{visible(text)}\n")
 
 
 def write_bytes(data: bytes) -> None:
@@ -61,10 +69,10 @@ def _write_when_ready(view: memoryview) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; in ASCII, so that a terminal takes nothing in it for a command."""
+    """Print a value as JSON; in ASCII, so that a terminal takes nothing in it for a command; raises as print_text."""
     import json
 
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    print_text(json.dumps(value, indent=2) + "\n")
 
 
 def as_json(job: Job) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from jsched.client.connection import OPTIONS, credentials
 from jsched.client.diagnosis import NotConnected
 from jsched.client.errors import translate
 from jsched.client.position import Reading
-from jsched.client.retry import OnReconnect, OnResume, Patience, is_whole_id
+from jsched.client.retry import OnReconnect, OnResume, Patience, closed, is_whole_id
 from jsched.client.settings import ClientConfig
 from jsched.errors import JschedError, Unavailable
 from jsched.job import Chunk, Job, JobFilter, JobPage, JobSpec, StopResult
@@ -39,6 +39,7 @@ class AsyncClient:
         self._credentials = credentials(config)
         self._opened: tuple[Any, Any] | None = None
         self._known = False
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,7 +50,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; calls that are under way fail."""
+        """Close the connection; calls that are under way fail, and so do later ones, with FailedPrecondition."""
+        self._closed = True
         if self._opened is not None:
             await self._opened[0].close()
 
@@ -123,6 +125,7 @@ class AsyncClient:
         return self._open()[0]
 
     def _open(self) -> tuple[Any, Any]:
+        self._check_open()
         if self._opened is None:
             channel = grpc.aio.secure_channel(self.config.server, self._credentials, options=OPTIONS)
             self._opened = channel, JobServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -145,16 +148,21 @@ class AsyncClient:
         patience = self._patience(again)
         while True:
             patience.begins()
+            self._check_open()
             try:
                 answer = await method(request)
             except grpc.RpcError as error:
                 await self._wait_after(error, patience, on_reconnect)
+            except asyncio.CancelledError:
+                self._check_whose_cancellation()
+                raise
             else:
                 self._known = True
                 return answer
 
     async def _wait_after(self, error: Exception, patience: Patience, on_reconnect: OnReconnect | None) -> None:
         """Wait before the next attempt, or raise what the call's error stands for."""
+        self._check_open()
         if isinstance(error, JschedError):
             problem = error
         else:
@@ -165,6 +173,16 @@ class AsyncClient:
         if on_reconnect is not None:
             on_reconnect(problem, patience.attempt)
         await asyncio.sleep(delay)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed()
+
+    def _check_whose_cancellation(self) -> None:
+        """Raise FailedPrecondition if it was close() that has cancelled a call, and nobody this task."""
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            self._check_open()
 
 
 class AsyncOutputStream(Reading, AsyncIterator[Chunk]):
@@ -197,6 +215,9 @@ class AsyncOutputStream(Reading, AsyncIterator[Chunk]):
                 # gRPC raises this too when it was close() that cancelled the call.
                 if self._closed:
                     break
+                self._client._check_whose_cancellation()
+                # gRPC has ended the call with the read: the next one goes on at its byte, with a call of its own.
+                self._forget_call()
                 raise
             if message is not None and (chunk := self._position.accept(message)) is not None:
                 return chunk

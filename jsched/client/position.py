@@ -86,6 +86,12 @@ class Reading:
         """Note that the call is over before its end."""
         self._call, self._resuming = None, True
 
+    def _forget_call(self) -> None:
+        """Let go of a call that nobody reads any more, so that the next read begins another."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
     def _resumed(self) -> None:
         """Note that the server answers."""
         self._patience.succeeded()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from jsched.client.diagnosis import NotConnected
-from jsched.errors import JschedError, ResourceExhausted, Unavailable
+from jsched.errors import FailedPrecondition, JschedError, ResourceExhausted, Unavailable
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 2.0
@@ -24,6 +24,11 @@ _WHOLE_ID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 def is_whole_id(ref: str) -> bool:
     """Whether `ref` is a whole job id: a name or a prefix may mean another job after a reconnection."""
     return re.fullmatch(_WHOLE_ID, ref) is not None
+
+
+def closed() -> FailedPrecondition:
+    """Return the error for what is asked of a client that was closed, or is closed meanwhile."""
+    return FailedPrecondition("the client is closed", hint="use it inside of its `with` block, before close()")
 
 
 def _may_pass(error: JschedError) -> bool:

@@ -66,6 +66,7 @@ class AsyncRootfsCalls:
         patience = client._patience()
         while True:
             patience.begins()
+            client._check_open()
             try:
                 position = await self._stub.GetRootfsUpload(rootfs.upload_position(upload.archive.digest))
                 client._known = True
@@ -79,6 +80,9 @@ class AsyncRootfsCalls:
                 problem = await asyncio.to_thread(translate, error, client.config)
                 if not upload.goes_on_after(problem):
                     await client._wait_after(problem, patience, on_reconnect)
+            except asyncio.CancelledError:
+                client._check_whose_cancellation()
+                raise
             else:
                 return rootfs.decode(answer.rootfs)
 

@@ -59,6 +59,7 @@ class RootfsCalls:
         patience = client._patience()
         while True:
             patience.begins()
+            client._check_open()
             try:
                 position = self._stub.GetRootfsUpload(rootfs.upload_position(upload.archive.digest))
                 client._known = True

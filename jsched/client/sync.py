@@ -15,7 +15,7 @@ from jsched.client.connection import open_channel
 from jsched.client.diagnosis import NotConnected
 from jsched.client.errors import translate
 from jsched.client.position import Reading
-from jsched.client.retry import OnReconnect, OnResume, Patience, is_whole_id
+from jsched.client.retry import OnReconnect, OnResume, Patience, closed, is_whole_id
 from jsched.client.settings import ClientConfig
 from jsched.errors import JschedError, Unavailable
 from jsched.job import Chunk, Job, JobFilter, JobPage, JobSpec, StopResult
@@ -43,6 +43,7 @@ class Client:
         self._channel = open_channel(config) if channel is None else channel
         self._stub: Any = JobServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._known = False
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +52,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; calls that are under way fail."""
+        """Close the connection; calls that are under way fail, and so do later ones, with FailedPrecondition."""
+        self._closed = True
         self._channel.close()
 
     def start(self, spec: JobSpec, *, request_id: str | None = None) -> Job:
@@ -128,6 +130,8 @@ class Client:
         # Imported when it is asked for: most commands make calls about jobs alone.
         from jsched.client.rootfs_sync import RootfsCalls
 
+        # A stub that is made on a closed channel kills the process (grpcio 1.85).
+        self._check_open()
         return RootfsCalls(self, self._channel)
 
     def _whole_id(self, ref: str) -> str:
@@ -140,6 +144,7 @@ class Client:
         patience = self._patience(again)
         while True:
             patience.begins()
+            self._check_open()
             try:
                 answer = method(request)
             except grpc.RpcError as error:
@@ -150,12 +155,17 @@ class Client:
 
     def _wait_after(self, error: Exception, patience: Patience, on_reconnect: OnReconnect | None) -> None:
         """Wait before the next attempt, or raise what the call's error stands for."""
+        self._check_open()
         problem = error if isinstance(error, JschedError) else translate(error, self.config)
         self._known = self._known or not isinstance(problem, NotConnected)
         delay = patience.after(problem)
         if on_reconnect is not None:
             on_reconnect(problem, patience.attempt)
         time.sleep(delay)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed()
 
 
 class OutputStream(Reading, Iterator[Chunk]):
@@ -202,6 +212,7 @@ class OutputStream(Reading, Iterator[Chunk]):
         """Return the next message, or None at the end."""
         if self._call is None:
             self._patience.begins()
+            self._client._check_open()
             self._call = self._client._stub.StreamOutput(self._request())
             if self._resuming:
                 self._call.initial_metadata()

@@ -30,9 +30,11 @@ def silence(stream: TextIO | None) -> None:
     if stream is None:
         return
     try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
+        dead, null = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        # One that is closed has just been given back its own number.
+        if null != dead:
+            os.dup2(null, dead)
+            os.close(null)
     except (OSError, ValueError):
         return
 

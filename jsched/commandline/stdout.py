@@ -48,5 +48,9 @@ def written(hint: str = "") -> Iterator[None]:
             sys.stdout.flush()
     except BrokenPipeError:
         raise
+    except ResourceExhausted as error:
+        if error.obj == "stdout":
+            error.hint = error.hint or hint
+        raise
     except OSError as error:
         raise unwritable(error, hint) from None

@@ -146,7 +146,8 @@ class Gate(grpc.aio.ServerInterceptor):
             if isinstance(error, Refused):
                 entry.decision, entry.rule = "deny", error.rule
             if isinstance(error, Internal | DataLoss) and entry.decision == "allow":
-                _log.error("%s failed", method, exc_info=error)
+                # What somebody has done to a log is for the administrator to know, and no defect to be traced.
+                _log.error("%s failed: %s", method, error, exc_info=error if isinstance(error, Internal) else None)
             refusal = error.with_traceback(None)
         except (Exception, asyncio.CancelledError) as error:
             if _is_over(error):

@@ -54,6 +54,13 @@ def no_launcher(reason: str) -> Unavailable:
     return Unavailable(f"the launcher can't be started: {reason}", obj="launcher", hint="try again in some seconds")
 
 
+def no_descriptor(what: str, error: OSError) -> ResourceExhausted:
+    """Return the error for a file or socket that the server itself could not open for want of room."""
+    limit = {errno.EMFILE: "RLIMIT_NOFILE", errno.ENFILE: "fs.file-max"}.get(error.errno or 0, "")
+    hint = f"raise the server's {limit}, or wait until fewer jobs run" if limit else "wait until fewer jobs run"
+    return ResourceExhausted(f"no socket is left for {what}: {error.strerror}", obj=limit, hint=hint)
+
+
 def of_report(request: LaunchRequest, report: Report, binds: Sequence[Bind] = ()) -> JschedError:
     """Return the error for a step that a monitor has reported; `binds` are those of the job's sandbox."""
     step, _, place = (report.failed_step or "monitor").partition(":")

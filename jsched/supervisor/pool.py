@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from jsched.errors import ResourceExhausted, Unavailable
+from jsched.supervisor import failures
 from jsched.supervisor.launcher_link import LauncherLink
 from jsched.supervisor.link import Link
 from jsched.supervisor.slots import Slots
@@ -48,7 +49,8 @@ class Pool:
         Without an owner it is the one that was used last, whose memory is warm. For a job behind
         walls it is one that has had this owner's before, and of these the one that has had time to
         make ready for another; where there is none it is given another slot: nobody's job may have
-        an id that somebody else's has had a moment ago. Raises ResourceExhausted if there is none left.
+        an id that somebody else's has had a moment ago. Raises ResourceExhausted if no id or no
+        descriptor is left.
         """
         link = self._choose(owner) if self._idle else await self._fork()
         if owner is not None:
@@ -108,7 +110,7 @@ class Pool:
             slot = self.slots.take()
             undo.callback(self.slots.give_back, slot)
             link = Link(slot, self._on_begin, self._on_end)
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            ours, theirs = _socket_pair()
             undo.callback(ours.close)
             with theirs:
                 ours.setblocking(False)
@@ -147,3 +149,10 @@ class Pool:
             link.close()
         self._idle = [link for link in self._idle if link not in old]
         self._trim_later()
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    try:
+        return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as error:
+        raise failures.no_descriptor("the monitor of a job", error) from None

@@ -10,7 +10,7 @@ from jsched.commandline import UsageError
 from jsched.job import JobFilter
 from jsched.state import LIVE_STATES, JobState
 from jsched_cli.flags import add_output, connect, pairs
-from jsched_cli.output import as_json, now, print_json, print_line, table
+from jsched_cli.output import as_json, now, print_json, print_line, print_text, table
 
 if TYPE_CHECKING:
     import argparse
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         for job in jobs:
             print_line(job.id)
     else:
-        sys.stdout.write(table(jobs, now(), _width()))
+        print_text(table(jobs, now(), _width()))
     return 0
 
 

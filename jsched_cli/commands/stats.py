@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsched.state import JobState
 from jsched_cli.flags import add_output, connect
-from jsched_cli.output import now, print_json, rfc3339, short_duration, visible
+from jsched_cli.output import now, print_json, print_text, rfc3339, short_duration, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json(_as_json(stats))
     else:
-        print(_text(stats, now()), end="")
+        print_text(_text(stats, now()))
     return 0
 
 

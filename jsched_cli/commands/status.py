@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jsched_cli.flags import add_job, add_output, connect
-from jsched_cli.output import as_json, details, now, print_json, print_line, summary
+from jsched_cli.output import as_json, details, now, print_json, print_line, print_text, summary
 
 if TYPE_CHECKING:
     import argparse
@@ -32,5 +32,5 @@ def run(args: argparse.Namespace) -> int:
         print_json(as_json(job))
     else:
         print_line(f"JobID: {job.id} {summary(job)}")
-        print(details(job, now()), end="")
+        print_text(details(job, now()))
     return 0

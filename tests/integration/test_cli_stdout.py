@@ -32,6 +32,15 @@ def test_a_closed_stdout_is_said(shared_server: Server, args: list[str]) -> None
     assert (done.returncode, done.stderr) == (1, "Error: can't write to stdout: it is closed\n")
 
 
+@pytest.mark.parametrize("flags", [[], ["-o", "json"]])
+def test_a_full_stdout_is_said_of_much_output_too(shared_server: Server, flags: list[str]) -> None:
+    """More than Python keeps back before it writes has nowhere to go either, and is told the same."""
+    job_id = shared_server.cli("start", "-q", "true", "x" * 20_000, text=True).stdout.strip()
+    with Path("/dev/full").open("w") as full:
+        done = shared_server.cli("status", *flags, job_id, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "Error: can't write to stdout: No space left on device\n")
+
+
 @pytest.mark.parametrize("flags", [[], ["-q"], ["-o", "json"]])
 def test_a_job_whose_id_cant_be_written_is_named(shared_server: Server, flags: list[str]) -> None:
     """A start whose answer can't be written, for a closed or a full stdout, names the job on stderr."""

@@ -145,7 +145,10 @@ def test_log_directory_that_is_gone(server: Server) -> None:
 
 
 def test_log_that_is_deleted_under_a_follower(server: Server, feed: Feed) -> None:
-    """Who follows reads on to the end and the outcome; who comes later is told that the log is gone."""
+    """Who follows reads on to the end and the outcome; who comes later is told that the log is gone.
+
+    The server's log has a line of it, and no traceback: it is no defect.
+    """
     client = server.client()
     job = client.start(JobSpec(feed.argv))
     stream = client.follow(job.id)
@@ -162,6 +165,9 @@ def test_log_that_is_deleted_under_a_follower(server: Server, feed: Feed) -> Non
     with pytest.raises(DataLoss):
         next(client.follow(job.id))
     assert client.wait(job.id).outcome == Exited(0)
+    said = server.printed()
+    assert f"StreamOutput failed: log file {job.log_path} of job {job.id} is gone" in said
+    assert "Traceback" not in said
 
 
 def test_full_disk(small: Server, tmp_path: Path) -> None:

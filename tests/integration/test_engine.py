@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -315,6 +317,32 @@ def test_many_jobs_at_once(config: Config) -> None:
     async def test() -> None:
         async with Engine(config) as engine:
             await asyncio.gather(*(one(engine, number) for number in range(100)))
+
+    run(test())
+
+
+def test_a_start_without_a_descriptor_left_is_refused_and_forgotten(config: Config) -> None:
+    """Where RLIMIT_NOFILE is reached a start says so, and leaves no job that is for ever about to start."""
+
+    async def start_more_than_there_are_descriptors_for(engine: Engine) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        # One for the monitor of the job that finds one waiting, none for a second monitor.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))
+        try:
+            for _ in range(3):
+                await engine.start(JobSpec(["sleep", "1000"]))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    async def test() -> None:
+        async with Engine(config) as engine:
+            with pytest.raises(ResourceExhausted, match="Too many open files") as caught:
+                await start_more_than_there_are_descriptors_for(engine)
+            assert caught.value.obj == "RLIMIT_NOFILE"
+            assert not (await engine.list(JobFilter(states=frozenset({JobState.PENDING})))).jobs
+            assert is_there(await engine.start(JobSpec(["sleep", "1000"])))
 
     run(test())
 

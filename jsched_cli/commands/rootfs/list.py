@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from jsched_cli.flags import add_output, connect
-from jsched_cli.output import now, print_json
+from jsched_cli.output import now, print_json, print_text
 from jsched_cli.rootfs import as_json, table
 
 if TYPE_CHECKING:
@@ -32,5 +31,5 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json([as_json(rootfs) for rootfs in found])
     else:
-        sys.stdout.write(table(found, now()))
+        print_text(table(found, now()))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -282,3 +283,66 @@ def test_a_server_that_answered_once_is_waited_for(scripted: Scripted) -> None:
 
         assert client.wait(JOB_ID, on_reconnect=start_again).id == JOB_ID
         assert attempts[:2] == [1, 2]
+
+
+def hang_until(begun: threading.Event, released: threading.Event) -> Any:
+    """Return an answer that is not given until the call is cut."""
+
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        context.add_callback(released.set)
+        begun.set()
+        released.wait(20)
+        return pb.WaitJobResponse(job=job_message())
+
+    return answer
+
+
+def test_a_client_that_was_closed(scripted: Scripted, tmp_path: Path) -> None:
+    """What is under way when a client is closed, and what is asked of it later, is refused, not gRPC's own error."""
+    begun = threading.Event()
+    scripted.script = [hang_until(begun, threading.Event())]
+    archive = tmp_path / "archive.tar"
+    archive.write_bytes(b"x")
+    client = Client(scripted.config())
+
+    def close() -> None:
+        begun.wait(20)
+        client.close()
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    closed = pytest.raises(errors.FailedPrecondition, match="the client is closed")
+    with closed:
+        client.wait(JOB_ID)
+    closing.join()
+    with closed:
+        client.start(JobSpec(["true"]))
+    with closed:
+        client.rootfs.upload(archive, "name")
+    client.close()
+    assert len(scripted.requests) == 1
+
+
+def test_an_aio_client_that_was_closed(scripted: Scripted, tmp_path: Path) -> None:
+    """As for the blocking client; and who waited is not taken for cancelled."""
+
+    async def main() -> None:
+        begun = threading.Event()
+        scripted.script = [hang_until(begun, threading.Event())]
+        archive = tmp_path / "archive.tar"
+        archive.write_bytes(b"x")
+        client = AsyncClient(scripted.config())
+        waiting = asyncio.ensure_future(client.wait(JOB_ID))
+        assert await asyncio.to_thread(begun.wait, 20)
+        await client.close()
+        closed = pytest.raises(errors.FailedPrecondition, match="the client is closed")
+        with closed:
+            await waiting
+        with closed:
+            await client.start(JobSpec(["true"]))
+        with closed:
+            await client.rootfs.upload(archive, "name")
+        await client.close()
+        assert len(scripted.requests) == 1
+
+    asyncio.run(main())

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from jsched.client import AsyncClient, Client
-from jsched.errors import Internal, NotFound, PermissionDenied, Unavailable
+from jsched.errors import FailedPrecondition, Internal, NotFound, PermissionDenied, Unavailable
 from jsched.job import Chunk, Exited, Job
 from tests.unit.client.conftest import (
     JOB_ID,
@@ -257,6 +257,56 @@ def test_aio_close_and_cancel_end_a_blocked_read(scripted: Scripted) -> None:
 
     async def collect(stream: Any) -> list[Chunk]:
         return [chunk async for chunk in stream]
+
+    asyncio.run(main())
+
+
+def test_aio_a_read_that_was_cancelled_is_made_again(scripted: Scripted) -> None:
+    """After a read that somebody has cancelled, as a time limit does, the next one goes on at its byte."""
+
+    async def main() -> None:
+        released = threading.Event()
+        scripted.script = [hang_until(released), stream_of(piece(2, b"c"), piece(3, ended=True))]
+        async with AsyncClient(scripted.config()) as client:
+            stream = await client.follow(JOB_ID, on_resume=lambda offset: pytest.fail("nothing was lost"))
+            assert await anext(stream) == Chunk(0, b"ab")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(stream), 0.05)
+            assert [chunk async for chunk in stream] == [Chunk(2, b"c")]
+            assert stream.ended is not None
+            assert await asyncio.to_thread(released.wait, 10), "the server did not learn that the read was cancelled"
+
+    asyncio.run(main())
+
+
+def test_closing_the_client_ends_a_blocked_read(scripted: Scripted) -> None:
+    """A stream whose client is closed fails, as it is cut off before its end."""
+    scripted.script = [hang_until(threading.Event())]
+    client = Client(scripted.config())
+    stream = client.follow(JOB_ID)
+    assert next(stream) == Chunk(0, b"ab")
+    threading.Timer(0.05, client.close).start()
+    with pytest.raises(FailedPrecondition, match="the client is closed"):
+        next(stream)
+    with pytest.raises(FailedPrecondition, match="the client is closed"):
+        next(client.follow(JOB_ID))
+
+
+def test_aio_closing_the_client_ends_a_blocked_read(scripted: Scripted) -> None:
+    """A stream whose client is closed fails, and its task is not cancelled."""
+
+    async def main() -> None:
+        scripted.script = [hang_until(threading.Event())]
+        client = AsyncClient(scripted.config())
+        stream = await client.follow(JOB_ID)
+        assert await anext(stream) == Chunk(0, b"ab")
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(FailedPrecondition, match="the client is closed"):
+            await waiting
+        with pytest.raises(FailedPrecondition, match="the client is closed"):
+            await anext(await client.follow(JOB_ID))
 
     asyncio.run(main())
 
