@@ -23,6 +23,7 @@ from jsched.library import RootfsLibrary
 from jsched.lifecycle import Lifecycle
 from jsched.output.follower import Follower, open_follower
 from jsched.output.logfile import LogFiles
+from jsched.output.piece import Frame
 from jsched.output.watcher import Watcher
 from jsched.resources import Resources
 from jsched.stats import Stats
@@ -47,10 +48,12 @@ class Engine:
     FailedPrecondition before it is open and after it was closed.
     `rootfs` is the library of uploaded root file systems.
     `failed` is resolved if the database has failed and the engine can do no more.
+    `frame` is for pieces of output that are sent as they are read, by Follower.read_piece.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, frame: Frame | None = None) -> None:
         self._config = config
+        self._frame = frame
         self._opened = AsyncExitStack()
         self._is_open = False
         self._leaving: set[str] = set()
@@ -89,7 +92,7 @@ class Engine:
         watcher = Watcher()
         watcher.open()
         stack.callback(watcher.close)
-        self._logs = LogFiles(watcher)
+        self._logs = LogFiles(watcher, self._frame)
         making = asyncio.ensure_future(asyncio.to_thread(Resources, config))
         stack.push_async_callback(_close_resources, making)
         self._resources = await asyncio.shield(making)

@@ -31,7 +31,7 @@ from jsched.engine import Engine
 from jsched.environment import DEFAULT_PATH, home_directory
 from jsched.errors import FailedPrecondition
 from jsched.policy.starts import Defaults
-from jsched.server import lifetime, rootfs_service, service, tls, wire
+from jsched.server import convert, lifetime, rootfs_service, service, tls, wire
 from jsched.server.audit import Audit
 from jsched.server.callers import Callers
 from jsched.server.handshakes import Handshakes
@@ -60,7 +60,7 @@ async def serve(config: Config, certs_dir: Path, watched: Handshakes | None) -> 
     stop = _stop_on_signals()
     policies = await PolicySource.open(config.policy)
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(Engine(config))
+        engine = await stack.enter_async_context(Engine(config, frame=convert.output_head))
         audit = await stack.enter_async_context(Audit(config.audit_log, config.audit))
         hangup = await stack.enter_async_context(Hangup())
         hangup.actions.append(functools.partial(lifetime.reload_policy, audit, policies))
