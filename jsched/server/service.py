@@ -18,7 +18,7 @@ from jsched.job import Job, JobSpec
 from jsched.looks import Looks
 from jsched.policy import starts
 from jsched.policy.starts import Admission, Defaults
-from jsched.server import convert
+from jsched.server import convert, heap
 from jsched.server.call import current_call
 from jsched.server.idle import IdleLimit
 from jsched.server.stats import ServerStats
@@ -136,6 +136,7 @@ class JobService:
                 # A client that has come back is to know so before the next byte.
                 await context.send_initial_metadata(())
                 while (piece := await follower.read_piece()) is not None:
+                    heap.message_passes(piece.size)
                     await context.write(piece.content)
                     # Or half a megabyte is held for as long as nothing more comes.
                     del piece

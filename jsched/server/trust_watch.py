@@ -62,8 +62,11 @@ class TrustWatch:
         self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
         self._thread.start()
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """Return credentials of one server that demand a certificate of the CAs, and are current at each handshake."""
+    def credentials(self, begins: Callable[[], None] | None = None) -> grpc.ServerCredentials:
+        """Return credentials of one server that demand a certificate of the CAs, and are current at each handshake.
+
+        `begins` is called before each of them, on a thread of gRPC's.
+        """
         import grpc
 
         shown = self.current
@@ -72,6 +75,8 @@ class TrustWatch:
             # gRPC calls this before each handshake, on a thread of its own, and never twice at once.
             # A new configuration costs it a TLS context, and its session tickets end with it.
             nonlocal shown
+            if begins is not None:
+                begins()
             trust = self.current
             if trust.server is shown.server and trust.bundle is shown.bundle:
                 return None
