@@ -52,7 +52,7 @@ def measure(bench: Bench) -> list[Figure]:
             if number:
                 for kept, result in zip((raw, one, four), results, strict=True):
                     kept.append(result)
-    (raw_rate, raw_cpu), (rate, cpu), (four_rate, _) = (
+    (raw_rate, raw_cpu), (rate, cpu), (four_rate, four_cpu) = (
         (median(rates), median(cpus)) for rates, cpus in (zip(*kept, strict=True) for kept in (raw, one, four))
     )
     name = f"{size >> 20} MiB log to"
@@ -72,6 +72,15 @@ def measure(bench: Bench) -> list[Figure]:
             "one client",
             rate / _MB,
             Target(1, True, True),
+        ),
+        Figure(
+            "large_log",
+            f"{name} each of {_CLIENTS} clients, server CPU a GB",
+            four_cpu * _GB,
+            "s",
+            "one client",
+            cpu * _GB,
+            None,
         ),
     ]
 

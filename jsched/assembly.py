@@ -18,6 +18,7 @@ from jsched.errors import JschedError
 from jsched.library import RootfsLibrary
 from jsched.lifecycle import Lifecycle
 from jsched.output.logfile import LogFiles
+from jsched.output.piece import Frame
 from jsched.output.watcher import Watcher
 from jsched.resources import Resources
 from jsched.store import Store
@@ -40,11 +41,16 @@ class Parts:
 
 
 async def open_parts(
-    config: Config, stack: AsyncExitStack, draining: Draining, fail: Callable[[JschedError], None]
+    config: Config,
+    stack: AsyncExitStack,
+    draining: Draining,
+    fail: Callable[[JschedError], None],
+    frame: Frame | None,
 ) -> Parts:
     """Take the data directory, open everything, and find the jobs of the engine before; `stack` closes it again.
 
-    `fail` is called if the database has failed. Raises what `Engine.open` does.
+    `fail` is called if the database has failed; `frame` is for pieces of output that are sent as they are read.
+    Raises what `Engine.open` does.
     """
 
     def users_of(digest: str, visible_to: str | None) -> Sequence[str]:
@@ -63,7 +69,7 @@ async def open_parts(
     watcher = Watcher()
     watcher.open()
     stack.callback(watcher.close)
-    logs = LogFiles(watcher)
+    logs = LogFiles(watcher, frame)
     making = asyncio.ensure_future(asyncio.to_thread(Resources, config))
     stack.push_async_callback(_close_resources, making)
     resources = await asyncio.shield(making)

@@ -17,6 +17,7 @@ from jsched.errors import DataLoss, FailedPrecondition, InvalidArgument, JschedE
 from jsched.exec_limits import check_sizes
 from jsched.job import Job, JobFilter, JobPage, JobSpec, StopResult
 from jsched.output.follower import Follower, open_follower
+from jsched.output.piece import Frame
 from jsched.stats import Stats
 from jsched.terms import SERVERS_OWN, Terms
 
@@ -35,10 +36,12 @@ class Engine:
     FailedPrecondition before it is open and after it was closed.
     `rootfs` is the library of uploaded root file systems.
     `failed` is resolved if the database has failed and the engine can do no more.
+    `frame` is for pieces of output that are sent as they are read, by Follower.read_piece.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, frame: Frame | None = None) -> None:
         self._config = config
+        self._frame = frame
         self._opened = AsyncExitStack()
         self._is_open = False
         self._leaving: set[str] = set()
@@ -64,7 +67,7 @@ class Engine:
     async def _open(self, stack: AsyncExitStack) -> None:
         self.failed: asyncio.Future[JschedError] = asyncio.get_running_loop().create_future()
         self._draining = Draining()
-        parts = await open_parts(self._config, stack, self._draining, self._fail)
+        parts = await open_parts(self._config, stack, self._draining, self._fail, self._frame)
         self.rootfs, self._store, self._logs = parts.rootfs, parts.store, parts.logs
         self._resources, self._lifecycle, self._census = parts.resources, parts.lifecycle, parts.census
 

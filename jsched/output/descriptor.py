@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from jsched.errors import DataLoss, Internal, JschedError, ResourceExhausted
-from jsched.job import Chunk
+from jsched.output.piece import MAX_HEAD, Frame, Piece
 
 # O_NONBLOCK: a FIFO that somebody put in the log's place must not hold the opening thread.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -19,19 +19,21 @@ class LogDescriptor:
     """Opens, measures, reads and closes one log file.
 
     `scratch` is a buffer that all descriptors of one event loop share; it grows to the largest read.
+    What is read comes with the head that `frame` gives, if there is one.
     """
 
-    __slots__ = ("_closed", "_fd", "_job_id", "_nowait", "_opening", "_path", "_reading", "_scratch")
+    __slots__ = ("_closed", "_fd", "_frame", "_job_id", "_nowait", "_opening", "_path", "_reading", "_scratch")
 
-    def __init__(self, job_id: str, path: Path, scratch: bytearray) -> None:
+    def __init__(self, job_id: str, path: Path, scratch: bytearray, frame: Frame | None) -> None:
         self._job_id = job_id
         self._path = path
         self._scratch = scratch
+        self._frame = frame
         self._fd = -1
         self._closed = False
         self._nowait = True
         self._opening: asyncio.Task[None] | None = None
-        self._reading: dict[tuple[int, int], asyncio.Future[Chunk]] = {}
+        self._reading: dict[tuple[int, int], asyncio.Future[Piece]] = {}
 
     @property
     def opened(self) -> bool:
@@ -58,17 +60,17 @@ class LogDescriptor:
         """Ask the kernel for the size in bytes."""
         return os.fstat(self._fd).st_size
 
-    def peek(self, offset: int, limit: int) -> Chunk | None:
+    def peek(self, offset: int, limit: int) -> Piece | None:
         """Read at most `limit` bytes at `offset` if that needs no disk; None if it does.
 
-        A chunk without data means that the file ends there. Source: RWF_NOWAIT in preadv2(2).
+        A piece of no bytes means that the file ends there. Source: RWF_NOWAIT in preadv2(2).
         """
         if not self._nowait:
             return None
-        if limit > len(self._scratch):
-            self._scratch.extend(bytes(limit - len(self._scratch)))
-        # preadv fills a buffer and gRPC wants bytes: the one copy that this path makes.
-        with memoryview(self._scratch) as view, view[:limit] as buffer:
+        if MAX_HEAD + limit > len(self._scratch):
+            self._scratch.extend(bytes(MAX_HEAD + limit - len(self._scratch)))
+        # preadv fills a buffer and gRPC wants bytes: the one copy that this path makes, head and all.
+        with memoryview(self._scratch) as view, view[MAX_HEAD : MAX_HEAD + limit] as buffer:
             try:
                 count = os.preadv(self._fd, [buffer], offset, os.RWF_NOWAIT)
             except BlockingIOError:
@@ -78,12 +80,15 @@ class LogDescriptor:
                     raise self._read_error(error) from None
                 self._nowait = False
                 return None
-            return Chunk(offset, bytes(buffer[:count]))
+            head = self._head(offset, count)
+            start = MAX_HEAD - len(head)
+            view[start:MAX_HEAD] = head
+            return Piece(offset, count, bytes(view[start : MAX_HEAD + count]))
 
-    async def read(self, offset: int, limit: int) -> Chunk:
+    async def read(self, offset: int, limit: int) -> Piece:
         """Read at most `limit` bytes at `offset` in a thread, once for all who ask for the same.
 
-        A chunk without data means that the file ends there. Raises DataLoss if the disk fails.
+        A piece of no bytes means that the file ends there. Raises DataLoss if the disk fails.
         """
         key = (offset, limit)
         reading = self._reading.get(key)
@@ -129,13 +134,17 @@ class LogDescriptor:
             raise self.loss("is no longer a regular file")
         return fd
 
-    def _read(self, offset: int, limit: int) -> Chunk:
+    def _read(self, offset: int, limit: int) -> Piece:
         try:
-            return Chunk(offset, os.pread(self._fd, limit, offset))
+            data = os.pread(self._fd, limit, offset)
         except OSError as error:
             raise self._read_error(error) from None
+        return Piece(offset, len(data), b"".join((self._head(offset, len(data)), data)))
 
-    def _has_read(self, key: tuple[int, int], reading: asyncio.Future[Chunk]) -> None:
+    def _head(self, offset: int, count: int) -> bytes:
+        return b"" if self._frame is None or not count else self._frame(offset, count)
+
+    def _has_read(self, key: tuple[int, int], reading: asyncio.Future[Piece]) -> None:
         del self._reading[key]
         if not reading.cancelled():
             reading.exception()

@@ -15,6 +15,7 @@ from jsched.errors import FailedPrecondition, InvalidArgument, OutOfRange
 from jsched.job import Chunk
 from jsched.output.lines import cut_lines
 from jsched.output.logfile import LogFile, LogFiles
+from jsched.output.piece import Piece
 
 # A reader that never has to wait gives the loop a turn after this many bytes.
 _BURST = 1024 * 1024
@@ -90,6 +91,10 @@ class Follower:
         Raises DataLoss if the log was cut, ResourceExhausted if it can't be watched, the error of
         LogFiles.interrupt, and FailedPrecondition if the follower is closed.
         """
+        return _chunk(await self.read_piece())
+
+    async def read_piece(self) -> Piece | None:
+        """As `read`, with the frame that the engine has, to be sent as it is."""
         if self._busy:
             raise FailedPrecondition("another read of this follower is under way")
         self._busy = True
@@ -102,9 +107,9 @@ class Follower:
                 if self.finished:
                     return None
                 if limit:
-                    chunk = self._log.peek(self.offset, limit) or await self._log.read(self.offset, limit)
-                    if self._take(chunk):
-                        return chunk
+                    piece = self._log.peek(self.offset, limit) or await self._log.read(self.offset, limit)
+                    if self._take(piece):
+                        return piece
                 elif not self._log.watched:
                     self._log.watch()
                 else:
@@ -125,8 +130,8 @@ class Follower:
                 return None
             self._log.look()
         limit = self._available()
-        chunk = self._log.peek(self.offset, limit) if limit else None
-        return chunk if chunk is not None and self._take(chunk) else None
+        piece = self._log.peek(self.offset, limit) if limit else None
+        return _chunk(piece) if piece is not None and self._take(piece) else None
 
     def __aiter__(self) -> Follower:
         """Iterate by chunk."""
@@ -196,10 +201,10 @@ class Follower:
             self._close()
         return 0
 
-    def _take(self, chunk: Chunk) -> bool:
-        if chunk.data:
-            self.offset = chunk.end
-            self._burst += len(chunk.data)
+    def _take(self, piece: Piece) -> bool:
+        if piece.size:
+            self.offset = piece.end
+            self._burst += piece.size
             return True
         # There was something and now there isn't: the file was cut in between.
         if self._logs is None:
@@ -221,6 +226,10 @@ class Follower:
         logs, self._logs = self._logs, None
         if logs is not None:
             logs.release(self._log)
+
+
+def _chunk(piece: Piece | None) -> Chunk | None:
+    return None if piece is None else Chunk(piece.offset, piece.data)
 
 
 def _closed() -> FailedPrecondition:

@@ -10,9 +10,8 @@ import asyncio
 from pathlib import Path
 
 from jsched.errors import DataLoss, JschedError
-from jsched.job import Chunk
-from jsched.output.chunk import ChunkCache
 from jsched.output.descriptor import LogDescriptor
+from jsched.output.piece import Frame, Piece, PieceCache
 from jsched.output.watcher import Watch, Watcher
 
 
@@ -37,7 +36,7 @@ class LogFile:
         "users",
     )
 
-    def __init__(self, job_id: str, owner: str, file: LogDescriptor, watcher: Watcher, cache: ChunkCache) -> None:
+    def __init__(self, job_id: str, owner: str, file: LogDescriptor, watcher: Watcher, cache: PieceCache) -> None:
         self.job_id = job_id
         self.owner = owner
         self.size = 0
@@ -109,19 +108,19 @@ class LogFile:
         """Take a waiter back, woken, cancelled or not."""
         self._waiters.discard(waiter)
 
-    def peek(self, offset: int, limit: int) -> Chunk | None:
-        """As LogDescriptor.peek; those who stand at one offset get the same chunk."""
-        chunk = self._cache.get(self, offset, limit)
+    def peek(self, offset: int, limit: int) -> Piece | None:
+        """As LogDescriptor.peek; those who stand at one offset get the same piece."""
+        piece = self._cache.get(self, offset, limit)
         # One who lags must not be fed the small pieces that the fastest has read, or he never catches up.
-        if chunk is None or (chunk.end < self.size and len(chunk.data) < limit):
-            chunk = self._file.peek(offset, limit)
+        if piece is None or (piece.end < self.size and piece.size < limit):
+            piece = self._file.peek(offset, limit)
             # A lone reader comes by once: nothing to share, nothing to keep.
-            if chunk is not None and chunk.data and self.users > 1:
-                self._cache.put(self, limit, chunk)
-        return chunk
+            if piece is not None and piece.size and self.users > 1:
+                self._cache.put(self, limit, piece)
+        return piece
 
-    async def read(self, offset: int, limit: int) -> Chunk:
-        """As LogDescriptor.read; those who ask while it reads get the same chunk."""
+    async def read(self, offset: int, limit: int) -> Piece:
+        """As LogDescriptor.read; those who ask while it reads get the same piece."""
         return await self._file.read(offset, limit)
 
     def close(self) -> None:
@@ -150,11 +149,15 @@ class LogFile:
 
 
 class LogFiles:
-    """The log files that are being followed: one LogFile a job, counted. Owned by the engine."""
+    """The log files that are being followed: one LogFile a job, counted. Owned by the engine.
 
-    def __init__(self, watcher: Watcher) -> None:
+    With a `frame` all that is read comes with the heads that it gives.
+    """
+
+    def __init__(self, watcher: Watcher, frame: Frame | None = None) -> None:
         self._watcher = watcher
-        self._cache = ChunkCache()
+        self._frame = frame
+        self._cache = PieceCache()
         self._scratch = bytearray()
         self._logs: dict[str, LogFile] = {}
 
@@ -167,7 +170,7 @@ class LogFiles:
         """
         log = self._logs.get(job_id)
         if log is None:
-            file = LogDescriptor(job_id, path, self._scratch)
+            file = LogDescriptor(job_id, path, self._scratch, self._frame)
             log = self._logs[job_id] = LogFile(job_id, owner, file, self._watcher, self._cache)
         log.users += 1
         try:

@@ -31,7 +31,7 @@ from jsched.engine import Engine
 from jsched.environment import DEFAULT_PATH, home_directory
 from jsched.errors import FailedPrecondition
 from jsched.policy.starts import Defaults
-from jsched.server import lifetime, rootfs_service, service, tls, wire
+from jsched.server import convert, heap, lifetime, rootfs_service, service, tls, wire
 from jsched.server.audit import Audit
 from jsched.server.callers import Callers
 from jsched.server.credentials import current_credentials
@@ -58,10 +58,11 @@ async def serve(config: Config, certs_dir: Path, watched: Handshakes | None) -> 
     Raises FailedPrecondition if the port is taken, TLS 1.2 gets in, or the engine can't open.
     """
     _raise_open_file_limit()
+    heap.prepare()
     stop = _stop_on_signals()
     policies = await PolicySource.open(config.policy)
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(Engine(config))
+        engine = await stack.enter_async_context(Engine(config, frame=convert.output_head))
         audit = await stack.enter_async_context(Audit(config.audit_log, config.audit))
         hangup = await stack.enter_async_context(Hangup())
         hangup.actions.append(functools.partial(lifetime.reload_policy, audit, policies))
@@ -139,7 +140,8 @@ def _server(
     reflection.enable_server_reflection(
         (*_SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
     )
-    return server, _bind(server, listen, current_credentials(lambda: trust.current))
+    credentials = current_credentials(lambda: trust.current, heap.connection_begins)
+    return server, _bind(server, listen, credentials)
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:

@@ -11,7 +11,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from jsched.errors import InvalidArgument
 from jsched.job import (
     DEFAULT_GRACE,
-    Chunk,
     Exited,
     FailedStep,
     Job,
@@ -135,19 +134,19 @@ def from_page(page: JobPage) -> pb.ListJobsResponse:
     return pb.ListJobsResponse(jobs=[from_job(job) for job in page.jobs], next_page_token=page.next_page_token)
 
 
-def encode_chunk(chunk: Chunk) -> bytes:
-    """Return the serialized StreamOutputResponse for a piece of output.
+def output_head(offset: int, size: int) -> bytes:
+    """Return what comes before `size` bytes of output from `offset` on in a serialized StreamOutputResponse.
 
-    By hand, because protobuf would copy the data three times, and this does once.
+    By hand, because protobuf would copy the bytes three times.
     Source: https://protobuf.dev/programming-guides/encoding/
     """
     head = bytearray()
-    if chunk.offset:
+    if offset:
         head.append(_OFFSET_TAG)
-        _append_varint(head, chunk.offset)
+        _append_varint(head, offset)
     head.append(_DATA_TAG)
-    _append_varint(head, len(chunk.data))
-    return b"".join((head, chunk.data))
+    _append_varint(head, size)
+    return bytes(head)
 
 
 def encode_end(offset: int, job: Job) -> bytes:

@@ -10,14 +10,18 @@ import grpc
 from jsched.server.trust import Trust
 
 
-def current_credentials(current: Callable[[], Trust]) -> grpc.ServerCredentials:
-    """Return credentials of one server that demand a certificate of the CAs, as `current` tells at each handshake."""
+def current_credentials(current: Callable[[], Trust], begins: Callable[[], None]) -> grpc.ServerCredentials:
+    """Return credentials of one server that demand a certificate of the CAs, as `current` tells at each handshake.
+
+    `begins` is called before each of them, on a thread of gRPC's.
+    """
     shown = current()
 
     def next_configuration() -> grpc.ServerCertificateConfiguration | None:
         # gRPC calls this before each handshake, on a thread of its own, and never twice at once.
         # A new configuration costs it a TLS context, and its session tickets end with it.
         nonlocal shown
+        begins()
         trust = current()
         if trust.server is shown.server and trust.bundle is shown.bundle:
             return None

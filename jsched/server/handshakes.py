@@ -32,7 +32,7 @@ _PEER = re.compile(rb"grpc\.internal\.endpoint_peer_address=([^,}\s]{1,200})")
 _CONTINUED = (b"=== Source Location Trace", b"src/core/", b" shutdown=", b"\n")
 # The client has gone by itself: somebody looks whether the port is open.
 _GONE = b"Handshake read failed (Socket closed)"
-_READ_SIZE = 1 << 16
+_READ_SIZE = 1 << 14
 _MOST_PENDING = 1 << 14
 # So many have a line of their own each minute, and one line counts the rest: strangers must not fill the disk.
 _PER_MINUTE = 60

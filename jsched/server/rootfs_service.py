@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from jsched.errors import InvalidArgument
 from jsched.library import RootfsLibrary
 from jsched.rootfs import Archive, Rootfs
+from jsched.server import heap
 from jsched.server.call import current_call
 from jsched.server.convert import timestamp
 from jsched.v1 import rootfs_pb2 as pb
@@ -94,6 +95,7 @@ async def _pieces(requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:
     async for request in requests:
         if request.WhichOneof("part") != "data":
             raise InvalidArgument("a message of an upload has no data", obj="data")
+        heap.message_passes(len(request.data))
         yield request.data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import methodcaller
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,11 @@ from google.protobuf.message import Message
 
 from jsched.engine import Engine
 from jsched.errors import InvalidArgument
-from jsched.job import Chunk, Job, JobSpec
+from jsched.job import Job, JobSpec
 from jsched.looks import Looks
-from jsched.output.follower import Follower
 from jsched.policy import starts
 from jsched.policy.starts import Admission, Defaults
-from jsched.server import convert
+from jsched.server import convert, heap
 from jsched.server.call import current_call
 from jsched.server.idle import IdleLimit
 from jsched.server.stats import ServerStats
@@ -42,7 +41,6 @@ class JobService:
         self._limits = limits
         self._stats = ServerStats(engine)
         self._looks = Looks()
-        self._encodings: dict[str, _SharedEncoding] = {}
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return the table of methods for a server."""
@@ -56,7 +54,7 @@ class JobService:
                 "StreamOutput": grpc.unary_stream_rpc_method_handler(
                     self.stream_output,
                     request_deserializer=pb.StreamOutputRequest.FromString,
-                    # The handler encodes by itself, once for all followers at the same offset.
+                    # What the engine reads is encoded already, once for all followers at the same offset.
                     response_serializer=None,
                 ),
                 "WaitJob": _unary(self.wait_job, pb.WaitJobRequest),
@@ -129,8 +127,6 @@ class JobService:
         call = current_call()
         ending = await self._find(request.job_id)
         job_id = call.job_id
-        encoding = self._encodings.setdefault(job_id, _SharedEncoding())
-        encoding.users += 1
         sent = 0
         try:
             async with (
@@ -139,9 +135,11 @@ class JobService:
             ):
                 # A client that has come back is to know so before the next byte.
                 await context.send_initial_metadata(())
-                # The chunk itself is not held here while a slow client lets its message wait.
-                while (message := await encoding.next_of(follower)) is not None:
-                    await context.write(message)
+                while (piece := await follower.read_piece()) is not None:
+                    heap.message_passes(piece.size)
+                    await context.write(piece.content)
+                    # Or half a megabyte is held for as long as nothing more comes.
+                    del piece
                     idle.sent()
                     sent = follower.offset - request.offset
             # Without follow, a job that has ended since we looked may have written more than was sent.
@@ -150,9 +148,6 @@ class JobService:
                 await context.write(convert.encode_end(follower.offset, job))
         finally:
             call.entry.sent = sent
-            encoding.users -= 1
-            if not encoding.users:
-                del self._encodings[job_id]
 
     async def _find(self, name: str) -> Job | asyncio.Future[Job]:
         """Return a job that has ended, or the future of the end of one that has not, and note which it is.
@@ -186,28 +181,6 @@ class JobService:
         job = await self._engine.get(ref)
         access.check(job.owner, job.id)
         return job.id, None
-
-
-@dataclass(slots=True)
-class _SharedEncoding:
-    """The last encoded message of a log: followers at the same offset are given the same chunk."""
-
-    users: int = 0
-    chunk: Chunk | None = None
-    message: bytes = b""
-
-    async def next_of(self, follower: Follower) -> bytes | None:
-        """Return the message with what the follower reads next, None at its end."""
-        chunk = await follower.read()
-        if chunk is None:
-            return None
-        if self.users == 1:
-            # Nobody to share it with.
-            self.chunk, self.message = None, b""
-            return convert.encode_chunk(chunk)
-        if chunk is not self.chunk:
-            self.chunk, self.message = chunk, convert.encode_chunk(chunk)
-        return self.message
 
 
 def _unary(method: Callable[..., object], request: type[Message]) -> grpc.RpcMethodHandler[Message, Message]:

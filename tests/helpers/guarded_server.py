@@ -121,6 +121,7 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
     from grpc_reflection.v1alpha import reflection
 
     from jsched.errors import JschedError
+    from jsched.server import heap
     from jsched.server.audit import Audit
     from jsched.server.callers import Callers
     from jsched.server.credentials import current_credentials
@@ -145,7 +146,8 @@ async def _serve(certs_dir: Path, audit_path: Path) -> None:
             server.add_generic_rpc_handlers((handler,))
         health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
         reflection.enable_server_reflection(("jsched.v1.JobService",), server)
-        port = server.add_secure_port("127.0.0.1:0", current_credentials(lambda: watch.current))
+        credentials = current_credentials(lambda: watch.current, heap.connection_begins)
+        port = server.add_secure_port("127.0.0.1:0", credentials)
         await server.start()
         print(port, flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):

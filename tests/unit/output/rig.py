@@ -14,6 +14,7 @@ from typing import IO
 
 from jsched.output.follower import Follower, open_follower
 from jsched.output.logfile import LogFiles
+from jsched.output.piece import Frame
 from jsched.output.watcher import Watcher
 
 DEADLINE = 30
@@ -71,9 +72,9 @@ class Writer:
 class Rig:
     """A watcher and a registry on the running loop, and a way to follow with few words."""
 
-    def __init__(self) -> None:
+    def __init__(self, frame: Frame | None) -> None:
         self.watcher = Watcher()
-        self.logs = LogFiles(self.watcher)
+        self.logs = LogFiles(self.watcher, frame)
 
     async def follow(
         self, path: Path, offset: int = 0, *, ended: bool = False, follow: bool = True, chunk_size: int = 256 * 1024
@@ -88,10 +89,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig() -> AsyncIterator[Rig]:
+async def rig(frame: Frame | None = None) -> AsyncIterator[Rig]:
     """Open a rig under the tests' deadline."""
     async with asyncio.timeout(DEADLINE):
-        made = Rig()
+        made = Rig(frame)
         made.watcher.open()
         try:
             yield made

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from jsched.errors import DataLoss, Internal
-from jsched.job import Chunk
-from jsched.output.chunk import ChunkCache
 from tests.unit.output.rig import Writer, descriptors, drain, rig
 
 MIB = 1024 * 1024
@@ -246,22 +244,3 @@ def test_a_follower_that_lags_gets_all_there_is(tmp_path: Path) -> None:
             await late.aclose()
 
     asyncio.run(main())
-
-
-def test_the_cache_is_bounded_and_lets_the_oldest_go() -> None:
-    """The cache never holds more than its capacity in bytes or chunks, and forgets a log whole."""
-    cache = ChunkCache(capacity=100, entries=5)
-    for number in range(50):
-        cache.put("a" if number % 2 else "b", 40, Chunk(number, bytes(40)))
-        assert cache.held <= 100
-    assert cache.get("a", 49, 40) is not None
-    assert cache.get("a", 47, 40) is None
-    for number in range(50):
-        cache.put("a", 1, Chunk(number, b"x"))
-    assert cache.held == 5
-    cache.put("a", 1, Chunk(49, b"x"))
-    assert cache.held == 5
-    cache.forget("a")
-    assert cache.held == 0
-    cache.put("a", 1000, Chunk(0, bytes(1000)))
-    assert cache.held == 0

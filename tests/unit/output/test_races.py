@@ -134,19 +134,19 @@ def test_fifty_followers_early_midway_and_late(tmp_path: Path, writer: Writer) -
     asyncio.run(main())
 
 
-def test_followers_at_one_offset_share_the_chunk(tmp_path: Path, writer: Writer) -> None:
-    """Followers that wait at the same offset wake to the very same chunk."""
+def test_followers_at_one_offset_share_the_piece(tmp_path: Path, writer: Writer) -> None:
+    """Followers that wait at the same offset wake to the very same piece, which was encoded once."""
 
     async def main() -> None:
         path = tmp_path / "job"
         path.touch()
         async with rig() as made:
             followers = [await made.follow(path) for _ in range(20)]
-            reading = [asyncio.create_task(follower.read()) for follower in followers]
+            reading = [asyncio.create_task(follower.read_piece()) for follower in followers]
             await turns_until(lambda: made.kernel_watches() == 1)
             writer.tell(path, [b"for all"])
-            chunks = [await each for each in reading]
-            assert len({id(chunk) for chunk in chunks}) == 1
+            pieces = [await each for each in reading]
+            assert len({id(piece) for piece in pieces}) == 1
             for follower in followers:
                 await follower.aclose()
             assert made.kernel_watches() == 0
