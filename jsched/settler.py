@@ -22,7 +22,7 @@ from jsched.tasks import Tasks, insist
 # Who stops a job waits so long for its end to be written.
 _PATIENCE = 3.0
 # One thread is woken for all that have ended meanwhile; a monitor that rests syncs a record which is there for longer.
-_FORGET_SECONDS = 0.05
+_FORGET_SECONDS = 0.02
 _LOG = logging.getLogger(__name__)
 
 
