@@ -178,5 +178,5 @@ class Lifecycle:
             # The server before may have been cut off between its request and the signal.
             await self._signal_stop(live)
         if job.state is JobState.PENDING:
-            job = await self._starter.store_start(live, run)
+            job = await self._starter.store_start(live, job, run)
         live.started.set_result(job)

@@ -21,6 +21,8 @@ from jsched.tasks import Tasks, insist
 
 # Who stops a job waits so long for its end to be written.
 _PATIENCE = 3.0
+# One thread is woken for all that have ended meanwhile; a monitor that rests syncs a record which is there for longer.
+_FORGET_SECONDS = 0.02
 _LOG = logging.getLogger(__name__)
 
 
@@ -48,6 +50,7 @@ class Settler:
         self._tasks = tasks
         self._release = release
         self._ended = ended
+        self._over: list[str] = []
 
     def exit_record_arrived(self, name: str | None) -> None:
         """Look at the end of the job of that name, or at all if some may have been missed (None)."""
@@ -95,7 +98,11 @@ class Settler:
         await self.end(live, from_record(exit_record))
 
     async def _exit_record(self, job_id: str) -> ExitRecord | None:
-        return await insist(job_id, lambda: asyncio.to_thread(record.read_exit, self._config.exits_dir, job_id))
+        async def read() -> ExitRecord | None:
+            # Not on a thread: it was written a moment ago, so it is in memory, and read sooner than a thread is woken.
+            return record.read_exit(self._config.exits_dir, job_id)
+
+        return await insist(job_id, read)
 
     async def _lose(self, job_id: str, run: RunRecord) -> Ending:
         return await asyncio.to_thread(recovery.lost, self._config, self._resources, job_id, run)
@@ -114,7 +121,7 @@ class Settler:
         for future in (live.started, live.ended, live.stopped):
             if not future.done():
                 future.set_result(job)
-        await asyncio.to_thread(self.forget, live.id)
+        self._forget_later(live.id)
 
     async def _write_end(self, live: LiveJob, after: JobState, ending: Ending, since: float) -> Job:
         try:
@@ -130,9 +137,20 @@ class Settler:
                 )
             raise
 
-    def forget(self, job_id: str) -> None:
-        """Remove what monitors and servers have told each other about a job; blocking."""
-        try:
-            record.forget(self._config.runs_dir, self._config.exits_dir, self._config.stops_dir, job_id)
-        except OSError as error:
-            _LOG.warning("job %s: its records can't be removed: %s", job_id, error)
+    def _forget_later(self, job_id: str) -> None:
+        self._over.append(job_id)
+        if len(self._over) == 1:
+            self._tasks.spawn(self._forget_over())
+
+    async def _forget_over(self) -> None:
+        await asyncio.sleep(_FORGET_SECONDS)
+        over, self._over = self._over, []
+        await asyncio.to_thread(self.forget, *over)
+
+    def forget(self, *job_ids: str) -> None:
+        """Remove what monitors and servers have told each other about jobs; blocking."""
+        for job_id in job_ids:
+            try:
+                record.forget(self._config.runs_dir, self._config.exits_dir, self._config.stops_dir, job_id)
+            except OSError as error:
+                _LOG.warning("job %s: its records can't be removed: %s", job_id, error)

@@ -8,6 +8,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -173,24 +174,25 @@ class Starter:
             # The caller need not wait for a full disk to have room again.
             await asyncio.wait((self._tasks.spawn(self._undo_launch(live, job, error)),), timeout=RETRY_SECONDS)
             raise
-        return await self._note_start(live, run)
+        return await self._note_start(live, job, run)
 
-    async def _note_start(self, live: LiveJob, run: RunRecord) -> Job:
+    async def _note_start(self, live: LiveJob, job: Job, run: RunRecord) -> Job:
         live.run = run
         pidfd = await insist(live.id, lambda: _open_process(run))
         if pidfd is not None:
             live.watch(pidfd, self._settler.monitor_gone)
-        job = await self.store_start(live, run)
+        job = await self.store_start(live, job, run)
         live.started.set_result(job)
         if pidfd is None:
             self._tasks.spawn(self._settler.settle(live.id))
         return job
 
-    async def store_start(self, live: LiveJob, run: RunRecord) -> Job:
-        """Write down that a job runs."""
+    async def store_start(self, live: LiveJob, job: Job, run: RunRecord) -> Job:
+        """Return a pending job as one that runs, which is found from now on, and will be written down."""
+        started_at = from_nanoseconds(run.started_at_ns)
         after = advance(live.stored, Event.EXECUTED)
         changes = {
-            "started_at": to_microseconds(from_nanoseconds(run.started_at_ns)),
+            "started_at": to_microseconds(started_at),
             "boot_id": run.boot_id,
             "monitor_pid": run.monitor_pid,
             "monitor_start": run.monitor_start,
@@ -198,9 +200,9 @@ class Starter:
             "pid_start": run.pid_start,
             "slot": run.slot,
         }
-        job = await insist(live.id, lambda: self._store.advance(live.id, live.stored, after, changes))
+        await self._store.put_off(live.id, live.stored, after, changes)
         live.stored = after
-        return job
+        return replace(job, state=after, started_at=started_at, pid=run.pid)
 
     async def _note_failed_start(self, live: LiveJob, error: StartFailed) -> None:
         error.job_id = live.id

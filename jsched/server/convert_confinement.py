@@ -23,6 +23,8 @@ _NETWORKS_BACK = {network: number for number, network in _NETWORKS.items()}
 
 def to_confinement(message: pb.Confinement) -> Confinement:
     """Return what is asked of a job's walls; raises InvalidArgument naming the field."""
+    if not message.ByteSize():
+        return NOTHING_ASKED
     for name, number, known in (("isolation", message.isolation, _MODES), ("network", message.network, _NETWORKS)):
         if number not in known:
             raise InvalidArgument(f"{number} is not a mode of {name}", obj=name)

@@ -26,6 +26,8 @@ def to_limits(message: pb.Limits) -> Limits:
 
 def from_limits(limits: Limits) -> pb.Limits:
     """Return limits as the API shows them."""
+    if limits == NO_LIMITS:
+        return pb.Limits()
     disk = [pb.DiskLimit(device=limit.device, **limit.rates) for limit in limits.disk]
     return pb.Limits(
         cpus=limits.cpus or 0,

@@ -110,6 +110,8 @@ class JobService:
         call.owner = self._engine.owner_of(ref)
         if call.owner is None:
             job = await self._engine.get(ref, visible_to=visible_to)
+            if job.state.ended:
+                return pb.WaitJobResponse(job=convert.from_job(job))
             ref, call.owner = job.id, job.owner
         return pb.WaitJobResponse(job=convert.from_job(await self._engine.wait(ref, visible_to=visible_to)))
 

@@ -66,6 +66,7 @@ class Connections:
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
         self._failure: JschedError | None = None
         self._full = True
+        self._syncing = False
         self._reader_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
 
     async def open(self) -> None:
@@ -98,11 +99,18 @@ class Connections:
         What `work` raises undoes its own changes alone. Raises ResourceExhausted if the disk is full
         or the file locked, Internal if the database has failed.
         """
+        # It is written even if the caller goes away, which cancels no more than the future.
         write = _Write(work, sync, grows, self._loop.create_future())
         self._queue.put(write)
-        # A caller that goes away must not take back what is already being written.
-        result: T = await asyncio.shield(write.result)
+        result: T = await write.result
         return result
+
+    async def synced(self) -> None:
+        """Return once every write that has returned is on the disk as its `sync` says; raises Internal if it is not."""
+        if self._failure is not None:
+            raise self._failure
+        if self._syncing:
+            await self.write(lambda _: None, sync=Sync.NEXT)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the connection that reads."""
@@ -127,10 +135,13 @@ class Connections:
         while (first := self._queue.get()) is not None:
             batch, last = self._gather(first)
             settled = self._commit(batch)
+            # Known before anybody is told what was written.
+            self._syncing = not self._full and any(write.sync is Sync.SOON for write in batch)
             with contextlib.suppress(RuntimeError):  # the loop was closed before the last write was done
                 self._loop.call_soon_threadsafe(_settle, settled)
-            if not self._full and any(write.sync is Sync.SOON for write in batch):
+            if self._syncing:
                 self._sync_wal()
+                self._syncing = False
             if last:
                 return
 
@@ -158,6 +169,8 @@ class Connections:
         try:
             self._set_full(any(write.sync is Sync.FIRST for write in batch))
             self._writer.execute("BEGIN IMMEDIATE")
+            if len(batch) == 1:
+                return [self._run_alone(batch[0])]
             settled = [self._run(write) for write in batch]
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
@@ -184,6 +197,17 @@ class Connections:
             os.fsync(self._wal)
         except OSError as error:
             self._fail(Internal(f"database {self._path}: {error.strerror}", obj=str(self._path)))
+
+    def _run_alone(self, write: _Write) -> _Settled:
+        try:
+            result = write.work(self._writer)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _run
+            self._writer.execute("ROLLBACK")
+            return write, None, error
+        self._writer.execute("COMMIT")
+        return write, result, None
 
     def _run(self, write: _Write) -> _Settled:
         self._writer.execute("SAVEPOINT one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from jsched.state import JobState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_USAGE = tuple(field.name for field in fields(Usage))
 _OWN_COLUMNS = ("cpu_user", "cpu_system", "max_rss")
 
 
@@ -90,7 +91,7 @@ def usage_columns(usage: Usage | None) -> dict[str, Any]:
     """Return the columns that say what a job used."""
     if usage is None:
         return {}
-    known = {name: value for name, value in asdict(usage).items() if value is not None}
+    known = {name: value for name in _USAGE if (value := getattr(usage, name)) is not None}
     columns = {name: known.pop(name, None) for name in _OWN_COLUMNS}
     return {**columns, "usage": json.dumps(known)}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jsched.errors import AlreadyExists, Internal, JschedError
 from jsched.job import Job, JobFilter, JobPage, JobSpec
@@ -24,7 +24,9 @@ from jsched.store.rows import (
     to_record,
     walls_columns,
 )
+from jsched.store.write_behind import Move, WriteBehind
 
+T = TypeVar("T")
 # A page fits into the 4 MiB that a gRPC client accepts if it is not told otherwise; a row has
 # about so much besides what callers may make long.
 _PAGE_BYTES = 3 * 1024 * 1024
@@ -33,13 +35,14 @@ _LONG_COLUMNS = ("argv", "env", "labels", "workdir", "limits", "applied", "confi
 
 
 class Store:
-    """The table of jobs. Every write that returned is on the disk, but for `insert` and the move to RUNNING.
+    """The table of jobs. Every write that returned is on the disk, but for `insert` and what is put off.
 
     `rootfs` is the table of uploaded root file systems, in the same file.
     """
 
     def __init__(self, path: Path, broken: Callable[[JschedError], None]) -> None:
         self._connections = Connections(path, broken)
+        self._behind = WriteBehind(self._connections)
         self.rootfs = RootfsTable(self._connections)
 
     async def open(self) -> None:
@@ -52,6 +55,7 @@ class Store:
 
     async def close(self) -> None:
         """Finish waiting writes and close the database."""
+        await self._behind.close()
         await self._connections.close()
 
     async def insert(self, job: Job, request_id: str | None, boot_id: str) -> tuple[Job, bool]:
@@ -59,8 +63,8 @@ class Store:
 
         Returns the job and whether it is new. Raises AlreadyExists if the request id came
         with another spec, or if a live job of the owner has the name. `boot_id` is that of the host now: a new
-        job is on the disk by the time that its start is written, and a power cut before it ends the
-        job as one after it does.
+        job is on the disk by the time that its start is told, and a power cut before that is written
+        ends the job as one after it does.
         """
         columns = {
             "id": job.id,
@@ -78,15 +82,27 @@ class Store:
             lambda db: _insert(db, job, request_id, columns), sync=Sync.SOON, grows=True
         )
 
+    async def put_off(self, job_id: str, before: JobState, after: JobState, changes: Mapping[str, Any]) -> None:
+        """Move a job from one live state to the next, as whoever asks from now on will find it, and write that later.
+
+        Returns once the job itself is on the disk: nobody is told of one that a power cut may
+        undo. Raises Internal if the database has failed.
+        """
+        await self._connections.synced()
+        self._behind.put_off(job_id, Move(before, {"state": after.value, **changes}))
+
     async def advance(self, job_id: str, before: JobState, after: JobState, changes: Mapping[str, Any]) -> Job:
         """Move a job from one state to the next, with the columns that change; return it afterwards.
 
-        A move between states that have not ended need not survive a power cut: the row does, and
-        the power cut ends the job. Raises Internal if it is not in the state `before`.
+        A move to the state `before` that was put off is written with it. Raises Internal if the
+        job is not in the state `before`.
         """
-        columns = {"state": after.value, **changes}
-        sync = Sync.NEXT if after in LIVE_STATES else Sync.FIRST
-        return await self._connections.write(lambda db: _advance(db, job_id, before, columns), sync=sync)
+        states, columns = [before], {"state": after.value, **changes}
+        if (behind := self._behind.of(job_id)) is not None:
+            states, columns = [before, behind.before], {**behind.columns, **columns}
+        job = await self._connections.write(lambda db: _advance(db, job_id, states, columns))
+        self._behind.settle(job_id)
+        return job
 
     async def set_stopped_by(self, job_id: str, who: str) -> None:
         """Note who asked for the stop of a job that has not ended; the first one stands."""
@@ -103,22 +119,22 @@ class Store:
         `visible_to`, only that user's jobs exist. Raises NotFound, or InvalidArgument for a prefix
         that several jobs share, or a name that several users' live jobs have.
         """
-        return await self._connections.read(lambda db: lookup.resolve(db, ref, visible_to))
+        return await self._read(lambda db: lookup.resolve(db, ref, visible_to))
 
     async def requested(self, spec: JobSpec, owner: str, request_id: str) -> Job | None:
         """Return the job that a request id of an owner has made, None if there is none.
 
         Raises AlreadyExists if it came with another spec.
         """
-        return await self._connections.read(lambda db: _requested(db, spec, owner, request_id))
+        return await self._read(lambda db: _requested(db, spec, owner, request_id))
 
     async def count(self, visible_to: str | None = None) -> dict[JobState, int]:
         """Return how many jobs there are in each state that any is in, of all of them or of one user's."""
-        return await self._connections.read(lambda db: lookup.count(db, visible_to))
+        return await self._read(lambda db: lookup.count(db, visible_to))
 
     async def live(self) -> list[JobRecord]:
         """Return all jobs that have not ended, oldest first."""
-        return await self._connections.read(
+        return await self._read(
             lambda db: [
                 to_record(row)
                 for row in db.execute("SELECT * FROM jobs WHERE state IN ('pending', 'running') ORDER BY seq")
@@ -132,9 +148,13 @@ class Store:
         """
         scope = _scope(wanted)
         before = self._tokens.position(token, scope) if token else None
-        records, more = await self._connections.read(lambda db: _page(db, wanted, size, before))
+        records, more = await self._read(lambda db: _page(db, wanted, size, before))
         following = self._tokens.token(records[-1].seq, scope) if more else ""
         return JobPage(tuple(record.job for record in records), following)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        await self._behind.write()
+        return await self._connections.read(work)
 
 
 def _insert(db: sqlite3.Connection, job: Job, request_id: str | None, columns: Mapping[str, Any]) -> tuple[Job, bool]:
@@ -174,14 +194,15 @@ def _requested(db: sqlite3.Connection, spec: JobSpec, owner: str, request_id: st
     return to_record(row).job
 
 
-def _advance(db: sqlite3.Connection, job_id: str, before: JobState, columns: Mapping[str, Any]) -> Job:
+def _advance(db: sqlite3.Connection, job_id: str, before: Sequence[JobState], columns: Mapping[str, Any]) -> Job:
     changes = ", ".join(f"{name} = :{name}" for name in columns)
+    states = ", ".join(f"'{state.value}'" for state in before)
     rows = db.execute(
-        f"UPDATE jobs SET {changes} WHERE id = :job_id AND state = :before RETURNING *",  # noqa: S608
-        {**columns, "job_id": job_id, "before": before.value},
+        f"UPDATE jobs SET {changes} WHERE id = :job_id AND state IN ({states}) RETURNING *",  # noqa: S608
+        {**columns, "job_id": job_id},
     ).fetchall()
     if not rows:
-        raise Internal(f"job {job_id} is not {before.value}", obj=job_id)
+        raise Internal(f"job {job_id} is not {before[0].value}", obj=job_id)
     return to_record(rows[0]).job
 
 

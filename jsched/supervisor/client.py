@@ -205,7 +205,8 @@ class Supervisor:
         for _ in range(_MOST_TRIES):
             if self._closed:
                 raise Unavailable("the supervisor is closed")
-            link = await launch.take(self._pool.take(None if sandbox is None else owner))
+            wanted = None if sandbox is None else owner
+            link = self._pool.take_idle(wanted) or await launch.take(self._pool.take(wanted))
             if link is None:
                 return None, None
             if sandbox is not None:

@@ -52,7 +52,13 @@ class Pool:
         an id that somebody else's has had a moment ago. Raises ResourceExhausted if no id or no
         descriptor is left.
         """
-        link = self._choose(owner) if self._idle else await self._fork()
+        return self.take_idle(owner) or self._have(await self._fork(), owner)
+
+    def take_idle(self, owner: str | None = None) -> Link | None:
+        """Return what take() does if that needs no wait, None if it does."""
+        return self._have(self._choose(owner), owner) if self._idle else None
+
+    def _have(self, link: Link, owner: str | None) -> Link:
         if owner is not None:
             self._own(link, owner)
         self.fill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,28 @@ def test_killed_before_the_acknowledgement(server: Server, ran: Path, feed: Feed
     assert runs(ran) == 1
     assert_nothing_left(server)
     assert list(rows(server)) == [job_id]
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["running", "ended"])
+def test_killed_right_after_the_acknowledgement(server: Server, ran: Path, feed: Feed, ended: bool) -> None:
+    """A start that was answered is there afterwards as it was told, though it was not yet written that the job runs."""
+    client = server.client()
+    client.list()
+    job = client.start(JobSpec(counted(ran, f"cat {feed.path}; exit 7"), name="once"), request_id="one")
+    with paused(server.pid):
+        if ended:
+            feed.end()
+            wait_until(lambda: record.read_exit(server.data_dir / "exits", job.id), DEADLINE, "the job's end")
+        server.kill()
+    server.start()
+    assert client.start(JobSpec(counted(ran, f"cat {feed.path}; exit 7"), name="once"), request_id="one").id == job.id
+    if not ended:
+        assert client.get(job.id) == replace(job, usage=client.get(job.id).usage)
+        feed.end()
+    done = client.wait(job.id)
+    assert (done.outcome, done.started_at) == (Exited(7), job.started_at)
+    assert runs(ran) == 1
+    assert_nothing_left(server)
 
 
 def test_killed_before_the_failure_was_told(server: Server) -> None:
