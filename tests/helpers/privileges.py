@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# capabilities(7)
+CAP_SYS_NICE = 23
+
 
 def has_capability(number: int) -> bool:
     """Return whether this process has a capability, by its number in capabilities(7)."""

@@ -92,12 +92,12 @@ def test_a_thousand_silent_connections(server: Server) -> None:
 
 def test_more_connections_than_there_may_be(tmp_path: Path, certs: Path) -> None:
     """Past max_connections new ones are closed at once, jobs keep their descriptors, and then clients get in again."""
-    config = f"{WITHOUT_WALLS}[wire]\nhandshake_timeout = 3\nmax_connections = 30\n"
+    config = f"{WITHOUT_WALLS}[wire]\nhandshake_timeout = {HANDSHAKE_SECONDS}\nmax_connections = 30\n"
     with Server(tmp_path / "server", certs, config=config) as server, Bystander(server), ExitStack() as stack:
         at_rest = descriptors(server)
         silent = [stack.enter_context(h2.silent(server)) for _ in range(60)]
         assert all(is_closed(connection) for connection in silent[40:])
-        # One of the thirty is the bystander's.
-        assert descriptors(server) < at_rest + 30
+        # One of the thirty is the bystander's. One that is closed may take a moment to go, those that stay have more.
+        wait_until(lambda: descriptors(server) < at_rest + 30, timeout=HANDSHAKE_SECONDS / 2, what="no more than 30")
         done = server.cli("run", "echo", "in", text=True)
         assert (done.returncode, done.stdout) == (0, "in\n")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.privileges import CAP_SYS_NICE, needs_capability
+
 _PROCESS = """
 import json, os, sys
 from jsched.linux import priority
@@ -69,7 +71,7 @@ def test_of_an_ordinary_user() -> None:
     assert done.stdout.split() == [b"refused"] * (2 if Path("/proc/self/autogroup").exists() else 1)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root, who may come before others")
+@needs_capability(CAP_SYS_NICE, "CAP_SYS_NICE")
 def test_giving_up_precedence() -> None:
     """A nice value below 0 becomes 0, one above stays."""
     script = (

@@ -17,7 +17,7 @@ from jsched.job import Exited, Job, JobFilter
 from jsched.state import JobState
 from jsched.store import Store, connection, write_behind
 from tests.helpers.wait import wait_until
-from tests.unit.store.test_store import BOOT, a_job, run
+from tests.unit.store.rig import BOOT, a_job, run
 
 _DEADLINE = 20.0
 RUNS = {"pid": 4711, "started_at": 5}
