@@ -64,8 +64,9 @@ def hide(site: Site) -> None:
 def hide_kernel(site: Site) -> None:
     """Cover what of the kernel, of /dev and of /run the host shows in yet another place, as in a chroot."""
     furniture = mounts.mount_id(site.scratch)
-    own = next((one.device for one in mounts.all_mounts() if one.id == furniture), "")
-    found = [one for one in mounts.all_mounts() if one.device != own]
+    everything = mounts.all_mounts()
+    own = next((one.device for one in everything if one.id == furniture), "")
+    found = [one for one in everything if one.device != own]
     # What is in memory there holds sockets and the like; on a disk, what everybody may read anyway.
     shared = {one.device for one in found if one.type == "tmpfs" and _is_covered(one.point)}
     for one in found:

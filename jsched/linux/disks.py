@@ -41,7 +41,7 @@ def real_disks(sysfs: Path = _SYSFS) -> list[Disk]:
     return found
 
 
-def find_disk(device: str, sysfs: Path = _SYSFS, mountinfo: Path = MOUNTINFO) -> Disk:
+def find_disk(device: str, sysfs: Path = _SYSFS, mountinfo: str | os.PathLike[str] = MOUNTINFO) -> Disk:
     """Return the whole disk of a device node below /dev, of MAJ:MIN, or of the file system that a path lies on.
 
     A path is compared with the mount points and not looked at: the answer, and how long it takes, tell

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import NamedTuple
 
-MOUNTINFO = Path("/proc/self/mountinfo")
+# Read with newline="\n" alone: the kernel escapes no other line end in a mount point.
+MOUNTINFO = "/proc/self/mountinfo"
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -22,7 +22,7 @@ def file_system(path: str | os.PathLike[str]) -> str:
     number = f"{os.major(device)}:{os.minor(device)}"
     wanted = os.path.realpath(path)
     found, length = "unknown", -1
-    with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape") as lines:
+    with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         for line in lines:
             before, _, after = line.partition(" - ")
             fields = before.split()
@@ -46,9 +46,10 @@ class Mount(NamedTuple):
     type: str
 
 
-def all_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
+def all_mounts(mountinfo: str | os.PathLike[str] = MOUNTINFO) -> list[Mount]:
     """Return the mounts of this process's namespace; raises OSError."""
-    return [_parse(line) for line in mountinfo.read_text("utf-8", "surrogateescape").splitlines()]
+    with open(mountinfo, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+        return [_parse(line) for line in lines]
 
 
 def mount_id(fd: int) -> str:
@@ -57,11 +58,11 @@ def mount_id(fd: int) -> str:
     Source: proc_pid_fdinfo(5).
     """
     # Not as ASCII: Python would look for that codec's file, and behind walls there may be none.
-    lines = Path(f"/proc/self/fdinfo/{fd}").read_text("utf-8").splitlines()
-    return next((line.split()[1] for line in lines if line.startswith("mnt_id:")), "")
+    with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as lines:
+        return next((line.split()[1] for line in lines if line.startswith("mnt_id:")), "")
 
 
-def device_at(path: str, mountinfo: Path = MOUNTINFO) -> str | None:
+def device_at(path: str, mountinfo: str | os.PathLike[str] = MOUNTINFO) -> str | None:
     """Return the device, MAJ:MIN, of the file system that a path lies on or would lie on, None if there is none.
 
     `path` is absolute, without "." and ".."; it is compared with the mount points and not looked at,

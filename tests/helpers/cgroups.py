@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from jsched.isolation.cgroup import Cgroup
 from jsched.isolation.cgroup_plan import CgroupPlan
-from jsched.isolation.discovery import discover
-from jsched.isolation.hierarchy import Hierarchy, NoHierarchy
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,17 +28,6 @@ print(pid, flush=True)
 status = os.waitpid(pid, 0)[1]
 sys.exit(os.waitstatus_to_exitcode(status) % 256)
 """
-
-
-@contextlib.contextmanager
-def own_hierarchy() -> Iterator[Hierarchy]:
-    """A group of the test's own, which is gone afterwards with all in it; skips the test where there can be none."""
-    found = discover(f"jsched-test-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    if isinstance(found, NoHierarchy):
-        pytest.skip(f"cgroups ({found.reason})")
-    yield found
-    found.sweep(())
-    found.remove()
 
 
 def is_there(cgroup: Cgroup) -> bool:

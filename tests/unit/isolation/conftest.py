@@ -10,7 +10,8 @@ import pytest
 from jsched.isolation.cgroup import Cgroup, from_plan
 from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import Limits
-from tests.helpers.cgroups import Monitor, own_hierarchy
+from tests.helpers.cgroups import Monitor
+from tests.helpers.hierarchy import own_hierarchy
 
 
 @pytest.fixture

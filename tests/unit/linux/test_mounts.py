@@ -33,8 +33,16 @@ def test_the_device_at_a_path_is_that_of_the_mount_that_is_met(tmp_path: Path) -
         "22 21 8:2 / /mnt/inner rw - ext4 c rw\n"
         "23 21 8:3 / /mnt rw - ext4 d rw\n"
         "24 20 8:4 / /a\\040b rw - ext4 e rw\n"
+        "25 20 8:5 / /a\rb\u2028c rw - ext4 f rw\n"
     )
-    expected = {"/": "8:0", "/mntx": "8:0", "/mnt": "8:3", "/mnt/inner/x": "8:3", "/a b/c": "8:4"}
+    expected = {
+        "/": "8:0",
+        "/mntx": "8:0",
+        "/mnt": "8:3",
+        "/mnt/inner/x": "8:3",
+        "/a b/c": "8:4",
+        "/a\rb\u2028c": "8:5",
+    }
     assert {path: device_at(path, mountinfo) for path in expected} == expected
     mountinfo.write_text("21 20 8:1 / /mnt rw - ext4 b rw\n")
     assert device_at("/mnt", mountinfo) is None

@@ -14,7 +14,7 @@ from jsched.isolation.hierarchy import Hierarchy
 from jsched.limits import NO_LIMITS
 from jsched.linux import process
 from jsched.supervisor import record, wire
-from tests.helpers.cgroups import own_hierarchy
+from tests.helpers.hierarchy import own_hierarchy
 from tests.helpers.walled import REPOSITORY
 from tests.unit.supervisor.conftest import launch_request
 
