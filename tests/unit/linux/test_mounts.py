@@ -30,7 +30,7 @@ def test_the_device_at_a_path_is_that_of_the_mount_that_is_met(tmp_path: Path) -
     mountinfo.write_text(
         "20 1 8:0 / / rw - ext4 a rw\n"
         "21 20 8:1 / /mnt rw - ext4 b rw\n"
-        "22 21 8:2 / /mnt/inner rw - ext4 c rw\n"
+        "22 21 8:2 / /mnt/in rw - ext4 c rw\n"
         "23 21 8:3 / /mnt rw - ext4 d rw\n"
         "24 20 8:4 / /a\\040b rw - ext4 e rw\n"
         "25 20 8:5 / /a\rb\u2028c rw - ext4 f rw\n"
