@@ -21,6 +21,8 @@ from jsched.linux.prepared import Prepared, Slot
 _WRITABLE = ((b"tmp", b"tmp"), (b"shm", b"dev/shm"))
 # In a root file system everything is writable already.
 _WRITABLE_ON_HOST = ((b"var-tmp", b"var/tmp"), (b"run", b"run"))
+# Of a job; the kernel counts them for the whole host: kernel.pty.max, 4096 as a rule.
+TERMINALS = 256
 _TTY_GROUP = 5
 
 
@@ -82,7 +84,7 @@ def raise_loopback(room: Room) -> None:
 
 def make_terminals(room: Room) -> None:
     """Mount pseudo terminals of the job's own, pts(4)."""
-    wanted = {"mode": "620", "ptmxmode": "666"}
+    wanted = {"mode": "620", "ptmxmode": "666", "max": str(TERMINALS)}
     if _maps_group(room.sandbox, _TTY_GROUP):
         wanted["gid"] = str(_TTY_GROUP)
     mount = prepared_calls.new_mount(room.calls, b"devpts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, wanted)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from jsched.isolation import seccomp
+from jsched.isolation.room import TERMINALS
 from jsched.isolation.view import masked_entries
 from tests.helpers import walled
 from tests.helpers.walled import USER, make_sandbox, probe_python
@@ -176,3 +177,17 @@ def test_surroundings(seen: dict[str, Any]) -> None:
     assert seen["umask"] == 0o022
     assert seen["limits"] == [[1, 1], [1024, 1024]]
     assert seen["oom"] == "500"
+
+
+def test_terminals() -> None:
+    """A job has no more pseudo terminals than leave the host and other jobs theirs."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    opening = "import os\ncount = 0\nwhile True:\n    os.open('/dev/ptmx', os.O_RDWR)\n    count += 1\n    print(count)"
+    with walled.open_directory() as directory:
+        outcome = walled.run(
+            make_sandbox(), [probe_python(), "-I", "-c", opening], log=directory / "log", workdir="/tmp"
+        )
+    assert "No space left on device" in outcome.output
+    assert f"{TERMINALS}\n" in outcome.output
+    assert f"{TERMINALS + 1}\n" not in outcome.output
