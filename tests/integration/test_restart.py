@@ -92,10 +92,9 @@ class Load:
         """Whether so many events have happened."""
         return self.seen >= moment
 
-    def work(self, number: int) -> None:
+    def work(self, number: int, client: Client) -> None:
         """Start jobs until it is over."""
         dice = random.Random(f"{self.seed} starter {number}")
-        client = self.server.client(reconnect_timeout=DEADLINE)
         for count in itertools.count():
             self.budget.acquire()
             if self.over:
@@ -208,8 +207,11 @@ def test_nothing_is_lost_and_nothing_is_twice(server: Server, tmp_path: Path) ->
     dice = random.Random(seed)
     (tmp_path / "ran").mkdir()
     load = Load(server, tmp_path / "ran", seed)
-    server.client().list()
-    starters = [in_background(load.work, number) for number in range(STARTERS)]
+    clients = [server.client(reconnect_timeout=DEADLINE) for _ in range(STARTERS)]
+    # One that has never reached its server would not wait for it.
+    for client in clients:
+        client.list()
+    starters = [in_background(load.work, number, client) for number, client in enumerate(clients)]
     for _ in range(ROUNDS):
         moment = load.seen + dice.randrange(1, 60)
         for _ in range(STARTS_A_ROUND):
